@@ -1,0 +1,63 @@
+"""Recognise corrosion products in microscopy of pitting corrosion.
+
+Each command of the command line is a function here, with the same name and arguments;
+names are imported when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from corroscope.demo import demo
+    from corroscope.doctor import doctor
+    from corroscope.errors import CorroscopeError
+    from corroscope.frames.reading import read_frame
+    from corroscope.learning.evaluate import evaluate
+    from corroscope.learning.train import train
+    from corroscope.segmentation.bundle import load_bundle
+    from corroscope.segmentation.segment import segment
+    from corroscope.segmentation.segmenter import Segmenter
+
+__all__ = [
+    "CorroscopeError",
+    "Segmenter",
+    "demo",
+    "doctor",
+    "evaluate",
+    "load_bundle",
+    "read_frame",
+    "segment",
+    "train",
+]
+
+_HOMES = {
+    "CorroscopeError": "corroscope.errors",
+    "Segmenter": "corroscope.segmentation.segmenter",
+    "demo": "corroscope.demo",
+    "doctor": "corroscope.doctor",
+    "evaluate": "corroscope.learning.evaluate",
+    "load_bundle": "corroscope.segmentation.bundle",
+    "read_frame": "corroscope.frames.reading",
+    "segment": "corroscope.segmentation.segment",
+    "train": "corroscope.learning.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'corroscope' has no attribute {name!r}")
+    try:
+        home = importlib.import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        if name != "train" or (error.name or "").startswith("corroscope"):
+            raise
+        from corroscope.errors import MissingExtraError
+
+        raise MissingExtraError(
+            f"training needs {error.name}, which is not installed; pip install 'corroscope[train]'"
+        ) from error
+    return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

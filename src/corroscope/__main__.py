@@ -1,0 +1,7 @@
+"""``python -m corroscope`` is the command line."""
+
+import sys
+
+from corroscope.cli import main
+
+sys.exit(main())

@@ -1,0 +1,81 @@
+"""The exceptions of corroscope.
+
+Whatever goes wrong because of what a user gave raises one of these. The message is
+one line: what is wrong, where, and what to do. The command line prints it and exits
+with code 2::
+
+    CorroscopeError
+    ├── FrameError          an image that is missing, broken or not an image
+    ├── DatasetError        a folder of images and masks that does not fit together
+    ├── BundleError         a model bundle that is missing, incomplete or altered
+    ├── EngineError         an inference engine that is unknown or cannot run here
+    ├── SettingsError       a setting outside its range
+    ├── OutputError         an output that cannot be written, or would overwrite another
+    ├── ExportError         an exported network that does not agree with the trained one
+    ├── MissingExtraError   an optional part of corroscope that is not installed
+    └── BatchError          some inputs of a batch failed, the others were done
+"""
+
+from collections.abc import Mapping
+
+
+class CorroscopeError(Exception):
+    """Base of every exception that corroscope raises on purpose."""
+
+
+class FrameError(CorroscopeError):
+    """An image that is missing, broken or not an image."""
+
+
+class DatasetError(CorroscopeError):
+    """A folder of images and masks that does not fit together."""
+
+
+class BundleError(CorroscopeError):
+    """A model bundle that is missing, incomplete or altered."""
+
+
+class EngineError(CorroscopeError):
+    """An inference engine that is unknown or cannot run here."""
+
+
+class SettingsError(CorroscopeError):
+    """A setting outside its range."""
+
+
+class OutputError(CorroscopeError):
+    """An output that cannot be written, or would overwrite another one."""
+
+
+class ExportError(CorroscopeError):
+    """An exported network whose output differs from that of the trained one."""
+
+
+class MissingExtraError(CorroscopeError):
+    """An optional part of corroscope that is not installed."""
+
+
+class BatchError(CorroscopeError):
+    """Some inputs of a batch failed; the results of the others are written.
+
+    Parameters
+    ----------
+    failures
+        For each input that failed, its name and the message of its error.
+    done
+        How many inputs were done.
+
+    Attributes
+    ----------
+    failures : dict of str to str
+        As given.
+    done : int
+        As given.
+    """
+
+    def __init__(self, failures: Mapping[str, str], done: int) -> None:
+        self.failures = dict(failures)
+        self.done = done
+        total = done + len(self.failures)
+        listed = "; ".join(self.failures.values())
+        super().__init__(f"{len(self.failures)} of {total} inputs failed, {done} done: {listed}")

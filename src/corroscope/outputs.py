@@ -1,0 +1,163 @@
+"""Writing files so that a reader never meets half of one, and what stands beside them."""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from corroscope.errors import OutputError
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name to write to, which becomes ``path`` when all went well.
+
+    Parameters
+    ----------
+    path
+        The file to write. What stood there stays until the new one is complete.
+
+    Yields
+    ------
+    Path
+        The temporary name, in the same folder and with the same ending.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder, "note.txt")) as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     [entry.name for entry in Path(folder).iterdir()]
+    ['note.txt']
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
+        temporary = Path(name)
+        os.close(handle)
+        yield temporary
+        # mkstemp makes files that only their owner can read; give the usual rights.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another folder "
+            "or make room"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def output_folder(path: str | Path) -> Path:
+    """Make a folder for outputs and check that it can be written to.
+
+    Parameters
+    ----------
+    path
+        The folder; made with its parents where missing.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    OutputError
+        If it is no folder or cannot be written to.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     output_folder(Path(folder, "a", "b")).is_dir()
+    True
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be used as output folder ({error.strerror}); choose another"
+        ) from error
+    return path
+
+
+def write_json(path: str | Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        What JSON can hold; a NaN is an error, not a word that other readers refuse.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of corroscope, Python and the packages that a result depends on.
+
+    Parameters
+    ----------
+    *packages
+        Names of installed distributions.
+
+    Returns
+    -------
+    dict of str to str
+        Version by name.
+
+    Examples
+    --------
+    >>> sorted(versions("numpy"))
+    ['corroscope', 'numpy', 'platform', 'python']
+    """
+    return {
+        "corroscope": metadata.version("corroscope"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{package: metadata.version(package) for package in packages},
+    }
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
