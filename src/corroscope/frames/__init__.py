@@ -1,0 +1,1 @@
+"""Frames: read them, and bring them to one scale."""

@@ -1,0 +1,140 @@
+"""One image file → one grey frame."""
+
+import io
+import warnings
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from corroscope.errors import FrameError
+
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+"""Endings of the files that `read_frame` knows."""
+
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
+"""Red, green and blue in grey (Rec. ITU-R BT.601-7, section 2.5.1)."""
+
+_PNG_END = b"IEND\xaeB`\x82"
+
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"II*\x00": "tiff",
+    b"MM\x00*": "tiff",
+    b"II+\x00": "tiff",
+    b"MM\x00+": "tiff",
+}
+
+
+def read_frame(path: str | Path) -> NDArray[np.uint8 | np.uint16 | np.float32]:
+    """Read an image file as one grey frame.
+
+    PNG, TIFF and JPEG, recognised by content and not by name; grey or colour, 8 or
+    16 bits an intensity, or floating point. Colour becomes grey by luma, an alpha
+    channel is dropped. Intensities are not rescaled.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    ndarray of uint8, uint16 or float32
+        ``(height, width)``. Boolean images become 0 and 255, other integer types
+        ``float32``.
+
+    Raises
+    ------
+    FrameError
+        If there is no such file, or it is empty, truncated, no image of these
+        formats, a stack of several frames, or has pixels that are not finite.
+
+    Examples
+    --------
+    >>> import tempfile, tifffile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/frame.tif", np.full((16, 20), 7, np.uint16))
+    ...     frame = read_frame(f"{folder}/frame.tif")
+    >>> frame.shape, frame.dtype
+    ((16, 20), dtype('uint16'))
+    """
+    path = Path(path)
+    content = _content(path)
+    kind = next((k for signature, k in _SIGNATURES.items() if content.startswith(signature)), None)
+    if kind is None:
+        raise FrameError(f"{path}: not a PNG, TIFF or JPEG image; convert it to one of these")
+    try:
+        # A decoder that only warns about what it could not read has read a part.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            pixels = _decode(content, kind)
+    except Exception as error:  # each decoder has exceptions of its own, and Pillow several
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FrameError(
+            f"{path}: broken or truncated {kind.upper()} ({reason}); copy the file anew"
+        ) from error
+    return _grey(pixels, path)
+
+
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        raise FrameError(f"{path}: is a folder; name the image files in it")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FrameError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise FrameError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+    if not content:
+        raise FrameError(f"{path}: empty file (0 bytes); copy it anew")
+    return content
+
+
+def _decode(content: bytes, kind: str) -> NDArray[np.generic]:
+    # PNG by libpng itself: Pillow reduces 16-bit colour to 8 bits. JPEG by Pillow: it
+    # refuses truncated files.
+    if kind == "png":
+        if _PNG_END not in content:
+            raise ValueError("its end is missing")
+        return np.asarray(imagecodecs.png_decode(content))
+    if kind == "jpeg":
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    with tifffile.TiffFile(io.BytesIO(content)) as tiff:
+        series = tiff.series[0]
+        pixels = np.asarray(series.asarray())
+        # Planar colour has its samples first; put them last, as the others do.
+        if series.axes.startswith("S") and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+        return pixels
+
+
+def _grey(pixels: NDArray[np.generic], path: Path) -> NDArray[np.uint8 | np.uint16 | np.float32]:
+    if pixels.ndim == 3 and pixels.shape[-1] in (1, 2):
+        pixels = pixels[..., 0]
+    if pixels.size == 0 or pixels.ndim not in (2, 3):
+        raise FrameError(f"{path}: has shape {pixels.shape}; give one image of height × width")
+    if pixels.ndim == 3 and pixels.shape[-1] not in (3, 4):
+        raise FrameError(
+            f"{path}: holds {pixels.shape[0]} frames; give single frames, one file each"
+        )
+    if not (pixels.dtype == bool or pixels.dtype.kind in "uif"):
+        raise FrameError(f"{path}: pixels are {pixels.dtype}; give integers or floating point")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        count = int(np.count_nonzero(~np.isfinite(pixels)))
+        raise FrameError(f"{path}: {count} pixels are NaN or infinite; replace them first")
+    if pixels.ndim == 3:
+        grey = pixels[..., :3].astype(np.float32) @ np.asarray(LUMA_WEIGHTS, np.float32)
+        pixels = np.rint(grey).astype(pixels.dtype) if pixels.dtype.kind == "u" else grey
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False)
+    if pixels.dtype == np.uint16:
+        return pixels.astype(np.uint16)  # also brings big-endian files into native order
+    return pixels.astype(np.float32)

@@ -1,0 +1,144 @@
+"""A bundle and an engine, together: from frames in memory to particles in memory."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from corroscope.errors import FrameError, SettingsError
+from corroscope.frames.contrast import relative_contrast
+from corroscope.segmentation.bundle import Bundle, load_bundle
+from corroscope.segmentation.engines import EngineName, Precision, start_engine
+from corroscope.segmentation.particles import find_particles, measure_particles
+from corroscope.segmentation.tiles import run_tiled
+
+SMALLEST_FRAME_PX: Final = 16
+"""Shortest side of a frame that can be segmented."""
+
+TILE_PX: Final = 1344
+"""Largest window: 5-megapixel frames take four, whose rims are a tenth of the work."""
+
+UNBOUNDED_MARGIN_PX: Final = 64
+"""Rim for networks that see the whole window, whose tiles can only nearly agree."""
+
+
+class Segmentation(NamedTuple):
+    """What was found in one frame.
+
+    Attributes
+    ----------
+    probability
+        ``(height, width)`` float32, of a particle at each pixel.
+    labels
+        ``(height, width)`` int32, 0 for background, particles 1, 2, ….
+    particles
+        One row for each particle, the columns of `corroscope.tables.PARTICLES` from
+        ``particle`` on.
+    """
+
+    probability: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    particles: pd.DataFrame
+
+
+class Segmenter:
+    """A network ready to segment frames of any size.
+
+    Parameters
+    ----------
+    bundle
+        What `load_bundle` gave; without it, the bundle that comes with corroscope.
+    engine, precision
+        As in `corroscope.segmentation.engines.start_engine`.
+    threshold
+        Probability from which a pixel belongs to a particle; the bundle's own if None.
+    min_area_px
+        Particles with fewer pixels are dropped; the bundle's own if None.
+
+    Raises
+    ------
+    SettingsError
+        If threshold or smallest area is out of range.
+    EngineError
+        If the engine cannot run here.
+
+    Examples
+    --------
+    >>> frame = np.full((64, 64), 200, np.uint8)
+    >>> found = Segmenter()(frame)
+    >>> found.probability.shape, len(found.particles)
+    ((64, 64), 0)
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | None = None,
+        *,
+        engine: EngineName = "openvino",
+        precision: Precision = "auto",
+        threshold: float | None = None,
+        min_area_px: int | None = None,
+    ) -> None:
+        self.bundle = bundle if bundle is not None else load_bundle()
+        card = self.bundle.card
+        self.threshold = card.threshold if threshold is None else threshold
+        self.min_area_px = card.min_area_px if min_area_px is None else min_area_px
+        if not 0 < self.threshold < 1:
+            raise SettingsError(f"threshold {self.threshold:g}: must lie between 0 and 1")
+        if self.min_area_px < 1:
+            raise SettingsError(f"min_area_px {self.min_area_px}: must be 1 or more")
+        self.engine = start_engine(self.bundle, engine, precision)
+
+    def __call__(self, frame: NDArray[np.uint8 | np.uint16 | np.float32]) -> Segmentation:
+        """Segment one frame.
+
+        Parameters
+        ----------
+        frame
+            ``(height, width)``, at least 16×16.
+
+        Returns
+        -------
+        Segmentation
+            Probabilities, labels and table.
+
+        Raises
+        ------
+        FrameError
+            If the frame is too small.
+        """
+        contrast = relative_contrast(frame, self.bundle.card.background_sigma_px)
+        probability = self.probability(contrast)
+        labels = find_particles(probability, self.threshold, self.min_area_px)
+        return Segmentation(probability, labels, measure_particles(labels, contrast, probability))
+
+    def probability(self, contrast: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probability of a particle at each pixel.
+
+        Parameters
+        ----------
+        contrast
+            ``(height, width)``, relative contrast of a frame.
+
+        Returns
+        -------
+        ndarray of float32
+            ``(height, width)``, 0 to 1.
+
+        Raises
+        ------
+        FrameError
+            If the frame is smaller than 16×16.
+        """
+        height, width = contrast.shape
+        if min(height, width) < SMALLEST_FRAME_PX:
+            raise FrameError(
+                f"frame of {height}×{width} px is too small; "
+                f"give {SMALLEST_FRAME_PX}×{SMALLEST_FRAME_PX} px or more"
+            )
+        card = self.bundle.card
+        sees = card.receptive_field_px
+        margin = UNBOUNDED_MARGIN_PX if sees is None else sees
+        scaled = contrast / np.float32(card.contrast_scale)
+        return run_tiled(scaled, self.engine.predict, TILE_PX, margin, card.pooling_stride_px)

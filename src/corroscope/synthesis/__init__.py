@@ -1,0 +1,1 @@
+"""Synthesis: images whose truth is known."""

@@ -1,0 +1,64 @@
+"""Data that tests share: real patches where they are, small made ones everywhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+
+from corroscope.learning.dataset import Patch, read_dataset
+from corroscope.synthesis.frame import make_frame
+
+# Time per example depends on the machine and is no property of the code.
+settings.register_profile("corroscope", deadline=None)
+settings.load_profile("corroscope")
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "pitting-30mM"
+
+
+@pytest.fixture(scope="session")
+def real_folder() -> Path:
+    if not (REAL / "index.csv").exists():
+        pytest.skip(f"real patches are not at {REAL}")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def real_patches(real_folder: Path) -> list[Patch]:
+    return read_dataset(real_folder)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def write_image(tmp_path: Path) -> Callable[[str, NDArray[np.generic]], Path]:
+    """Write an array as an image file and return its path."""
+
+    def write(name: str, pixels: NDArray[np.generic]) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), np.asarray(pixels))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Six synthetic patches of different surfaces, with index."""
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    rows = ["image,mask,surface_group"]
+    for number in range(6):
+        made = make_frame((128, 136), np.random.default_rng(number), particles=6, pits=0)
+        cv2.imwrite(str(folder / f"image_{number}.png"), made.frame)
+        cv2.imwrite(str(folder / f"mask_{number}.png"), made.mask.astype(np.uint8) * 255)
+        rows.append(f"image_{number}.png,mask_{number}.png,{number}")
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    return folder
