@@ -1,0 +1,1 @@
+"""Report: pictures of what came out."""

@@ -1,0 +1,65 @@
+"""Curves of a training."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from corroscope.outputs import replacing
+
+
+def draw_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> None:
+    """Draw loss, learning rate and validation scores over the epochs.
+
+    Parameters
+    ----------
+    history
+        For each epoch ``epoch``, ``loss``, ``learning_rate`` and, where there was a
+        validation, ``dice`` and ``particle_f1_iou30``.
+    path
+        The PNG file to write.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw_curves([{"epoch": 0, "loss": 1.0, "learning_rate": 0.1}], f"{folder}/c.png")
+    ...     Path(folder, "c.png").stat().st_size > 0
+    True
+    """
+    figure = Figure(figsize=(7.5, 6), layout="constrained")
+    loss, score = figure.subplots(2, 1, sharex=True)
+    epochs = [row["epoch"] + 1 for row in history]
+    marker = "o" if len(history) < 3 else None
+    loss.plot(epochs, [row["loss"] for row in history], color="black", marker=marker)
+    loss.set_ylabel("training loss")
+    loss.set_ylim(bottom=0)
+    rate = loss.twinx()
+    rate.plot(epochs, [row["learning_rate"] for row in history], color="tab:blue", ls=":")
+    rate.set_ylabel("learning rate", color="tab:blue")
+    rate.set_ylim(bottom=0)
+    for name, label, style in (
+        ("dice", "Dice", "-"),
+        ("particle_f1_iou30", "particle F1 (IoU ≥ 0.3)", "--"),
+    ):
+        rows = [row for row in history if name in row]
+        if rows:
+            score.plot(
+                [row["epoch"] + 1 for row in rows],
+                [row[name] for row in rows],
+                style,
+                label=label,
+                marker=marker,
+            )
+    if score.lines:
+        score.legend(loc="lower right")
+    else:
+        score.text(
+            0.5, 0.5, "trained on all patches: none left for validation",
+            ha="center", va="center", transform=score.transAxes,
+        )  # fmt: skip
+    score.set_ylim(0, 1)
+    score.set_ylabel("score on unseen surface")
+    score.set_xlabel("epoch")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -1,0 +1,1 @@
+"""Scoring: how well a prediction agrees with what an annotator drew."""

@@ -1,0 +1,123 @@
+"""Scores from counts, and how sure one can be of them."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import astuple
+
+import numpy as np
+
+from corroscope.scoring.counts import Counts
+
+
+def scores(counts: Counts) -> dict[str, float]:
+    """Dice, accuracy, precision and the like, pooled over what was counted.
+
+    Parameters
+    ----------
+    counts
+        Counts of one image or the sum over several.
+
+    Returns
+    -------
+    dict of str to float
+        Pixels: ``dice``, ``iou``, ``accuracy``, ``precision``, ``recall``,
+        ``specificity``. Particles: ``particle_f1_iou30``, ``particle_f1_iou50`` and
+        ``particle_f1_3px``, with ``particle_precision`` and ``particle_recall`` at IoU
+        0.3; ``count_bias`` is predicted over annotated particles, minus 1. What would
+        be 0/0 is NaN.
+
+    Notes
+    -----
+    Accuracy and specificity say little here: calling all pixels background reaches
+    99.4 % of both.
+
+    Examples
+    --------
+    >>> result = scores(Counts(true_positive=8, false_positive=2, false_negative=2))
+    >>> round(result["dice"], 3), round(result["count_bias"], 3)
+    (0.8, nan)
+    """
+    c = counts
+    tp, fp, fn, tn = c.true_positive, c.false_positive, c.false_negative, c.true_negative
+    particles = c.predicted + c.annotated
+    return {
+        "dice": _ratio(2 * tp, 2 * tp + fp + fn),
+        "iou": _ratio(tp, tp + fp + fn),
+        "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, tp + fn),
+        "specificity": _ratio(tn, tn + fp),
+        "particle_f1_iou30": _ratio(2 * c.matched_iou_30, particles),
+        "particle_f1_iou50": _ratio(2 * c.matched_iou_50, particles),
+        "particle_f1_3px": _ratio(2 * c.matched_3px, particles),
+        "particle_precision": _ratio(c.matched_iou_30, c.predicted),
+        "particle_recall": _ratio(c.matched_iou_30, c.annotated),
+        "count_bias": _ratio(c.predicted - c.annotated, c.annotated),
+    }
+
+
+def intervals(
+    counts: Sequence[Counts],
+    clusters: Sequence[Hashable],
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> dict[str, tuple[float, float]]:
+    """Bootstrap intervals of the pooled scores, over clusters of dependent images.
+
+    Parameters
+    ----------
+    counts
+        Counts of each image.
+    clusters
+        For each image the piece of surface it shows; images of one cluster are drawn
+        together, since they are not independent.
+    rng
+        Source of randomness.
+    level
+        Coverage aimed at.
+    resamples
+        Number of resamples.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        Lower and upper bound by name of the score; NaN where it is undefined in every
+        resample, or where all images are of one cluster.
+
+    Notes
+    -----
+    The percentile bootstrap is too narrow when there are few clusters.
+
+    References
+    ----------
+    B. Efron, R. J. Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13.
+
+    Examples
+    --------
+    >>> counts = [Counts(true_positive=t, false_positive=10 - t) for t in (9, 7, 8, 6)]
+    >>> low, high = intervals(counts, "aabb", np.random.default_rng(0))["precision"]
+    >>> round(low, 2), round(high, 2)
+    (0.7, 0.8)
+    """
+    pooled: dict[Hashable, Counts] = {}
+    for cluster, one in zip(clusters, counts, strict=True):
+        pooled[cluster] = pooled.get(cluster, Counts()) + one
+    members = list(pooled.values())
+    names = list(scores(Counts()))
+    if len(members) < 2:
+        return dict.fromkeys(names, (float("nan"), float("nan")))
+    table = np.array([astuple(member) for member in members])
+    sums = table[rng.integers(len(members), size=(resamples, len(members)))].sum(axis=1)
+    values = np.array([list(scores(Counts(*row)).values()) for row in sums.tolist()])
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    bounds = {}
+    for column, name in enumerate(names):
+        defined = values[~np.isnan(values[:, column]), column]
+        low, high = np.quantile(defined, tails) if defined.size else (np.nan, np.nan)
+        bounds[name] = (float(low), float(high))
+    return bounds
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
