@@ -1,0 +1,1 @@
+"""Learning: from annotated patches to a bundle. The only importer of torch."""

@@ -1,0 +1,197 @@
+"""A folder of annotated patches → patches in memory."""
+
+import csv
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corroscope.errors import DatasetError
+from corroscope.frames.reading import SUFFIXES, read_frame
+
+
+@dataclass(frozen=True)
+class Patch:
+    """An image with its mask.
+
+    Attributes
+    ----------
+    name
+        File name of the image.
+    frame
+        ``(height, width)``, grey.
+    mask
+        ``(height, width)`` bool, true where the annotator saw a particle.
+    corner_px
+        Row and column of the top-left pixel in the frame that the patch was cut
+        from, where ``index.csv`` tells it.
+    surface_group
+        Name of the piece of metal, where ``index.csv`` tells it.
+    """
+
+    name: str
+    frame: NDArray[np.uint8 | np.uint16 | np.float32]
+    mask: NDArray[np.bool_]
+    corner_px: tuple[int, int] | None = None
+    surface_group: str | None = None
+
+
+def read_dataset(folder: str | Path) -> list[Patch]:
+    """Read every image of a dataset folder with its mask.
+
+    A mask is a file whose name has ``mask`` in it: ``mask_1.png`` belongs to
+    ``image_1.png``, ``x_mask.png`` to ``x.png``. It is two-valued: zero where there
+    is no particle. ``index.csv``, where there is one, has a column ``image`` and may
+    have ``y0_px`` and ``x0_px`` (the patch's corner in its frame) and
+    ``surface_group``.
+
+    Parameters
+    ----------
+    folder
+        The dataset folder.
+
+    Returns
+    -------
+    list of Patch
+        In order of name.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is missing or empty, an image has no mask or a mask no image,
+        a mask has another size than its image or more than two values, or
+        ``index.csv`` cannot be understood.
+    FrameError
+        If a file cannot be read as an image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; give the folder of images and masks")
+    files = sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    )
+    if not files:
+        raise DatasetError(f"{folder}: no images; put image and mask files (PNG, TIFF) there")
+    images = _by_key(p for p in files if "mask" not in p.stem)
+    masks = _by_key(p for p in files if "mask" in p.stem)
+    for key in sorted(images.keys() ^ masks.keys()):
+        if key in images:
+            path = images[key]
+            raise DatasetError(f"{path}: has no mask; add {path.stem}_mask.png or remove it")
+        raise DatasetError(f"{masks[key]}: is a mask without an image; add the image or remove it")
+    places = _read_index(folder / "index.csv")
+    patches = []
+    for key in sorted(images):
+        corner, group = places.get(images[key].name, (None, None))
+        frame = read_frame(images[key])
+        mask = _read_mask(masks[key], frame.shape)
+        patches.append(Patch(images[key].name, frame, mask, corner, group))
+    return patches
+
+
+def patch_hash(patch: Patch) -> str:
+    """SHA-256 over a patch's frame and mask, whatever the files are called.
+
+    Parameters
+    ----------
+    patch
+        The patch.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> len(patch_hash(Patch("a.png", np.zeros((2, 2), np.uint8), np.zeros((2, 2), bool))))
+    64
+    """
+    digest = hashlib.sha256(f"{patch.frame.dtype} {patch.frame.shape}\n".encode())
+    digest.update(np.ascontiguousarray(patch.frame).tobytes())
+    digest.update(np.packbits(patch.mask).tobytes())
+    return digest.hexdigest()
+
+
+def dataset_hash(patches: list[Patch]) -> str:
+    """SHA-256 over all patches, in order.
+
+    Parameters
+    ----------
+    patches
+        What `read_dataset` returned.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> len(dataset_hash([Patch("a.png", np.zeros((2, 2), np.uint8), np.zeros((2, 2), bool))]))
+    64
+    """
+    return hashlib.sha256("\n".join(map(patch_hash, patches)).encode()).hexdigest()
+
+
+def _by_key(paths: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(_image_key(path.stem), path)
+        if other is not path:
+            raise DatasetError(
+                f"{path.parent}: {other.name} and {path.name} claim one name; rename one"
+            )
+    return found
+
+
+def _image_key(stem: str) -> str:
+    """What an image and its mask have in common: the name without either word."""
+    if stem.endswith("_mask"):
+        return stem.removesuffix("_mask")
+    if "mask" in stem:
+        return stem.replace("mask", "image", 1)
+    return stem
+
+
+def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    values = read_frame(path)
+    if values.shape != shape:
+        raise DatasetError(
+            f"{path}: mask of {_size(values.shape)} px for an image of {_size(shape)} px; "
+            "export the mask at the size of its image"
+        )
+    levels = np.unique(values)
+    if levels.size > 2 or (levels.size == 2 and levels[0] != 0):
+        raise DatasetError(
+            f"{path}: mask with values {', '.join(f'{v:g}' for v in levels[:4])}"
+            f"{', …' if levels.size > 4 else ''}; use 0 for no particle and one other value"
+        )
+    return np.asarray(values != 0)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "×".join(str(n) for n in shape)
+
+
+def _read_index(path: Path) -> dict[str, tuple[tuple[int, int] | None, str | None]]:
+    if not path.exists():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        return {
+            row["image"]: (
+                (int(row["y0_px"]), int(row["x0_px"])) if row.get("y0_px") else None,
+                row.get("surface_group") or None,
+            )
+            for row in rows
+        }
+    except (UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: cannot be understood ({type(error).__name__}: {error}); mend it, or "
+            "remove it and shared surface is found from the pixels"
+        ) from error

@@ -1,0 +1,205 @@
+"""What a network's probabilities are worth against what the annotator drew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from corroscope.learning.dataset import Patch
+from corroscope.scoring.counts import Counts, count
+from corroscope.scoring.scores import intervals, scores
+from corroscope.segmentation.particles import find_particles
+
+THRESHOLDS: Final = tuple(round(0.05 * k, 2) for k in range(4, 17))
+SMALLEST_AREAS_PX: Final = (1, 3, 5, 7, 9)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Probabilities of patches that the network was not trained on.
+
+    Attributes
+    ----------
+    patches
+        The patches, with their masks.
+    probabilities
+        ``(height, width)`` for each.
+    folds
+        For each patch the number of the fold in which it was predicted.
+    """
+
+    patches: Sequence[Patch]
+    probabilities: Sequence[NDArray[np.float32]]
+    folds: Sequence[int]
+
+
+def count_at(
+    patch: Patch, probability: NDArray[np.float32], threshold: float, min_area_px: int
+) -> Counts:
+    """Counts of one patch at one operating point.
+
+    Parameters
+    ----------
+    patch
+        The patch.
+    probability
+        ``(height, width)``.
+    threshold, min_area_px
+        As in `corroscope.segmentation.particles.find_particles`.
+
+    Returns
+    -------
+    Counts
+        The counts.
+    """
+    return count(find_particles(probability, threshold, min_area_px) > 0, patch.mask)
+
+
+def operating_point(
+    patches: Sequence[Patch], probabilities: Sequence[NDArray[np.float32]]
+) -> tuple[float, int]:
+    """Threshold and smallest area with the highest sum of Dice and particle F1.
+
+    Parameters
+    ----------
+    patches
+        Patches that the network was not trained on.
+    probabilities
+        ``(height, width)`` for each.
+
+    Returns
+    -------
+    threshold : float
+        One of `THRESHOLDS`.
+    min_area_px : int
+        One of `SMALLEST_AREAS_PX`.
+
+    Examples
+    --------
+    >>> mask = np.zeros((8, 8), bool)
+    >>> mask[2:5, 2:5] = True
+    >>> patch = Patch("a.png", np.zeros((8, 8), np.uint8), mask)
+    >>> operating_point([patch], [np.where(mask, 0.33, 0.27).astype(np.float32)])
+    (0.3, 1)
+    """
+    best, chosen = -1.0, (0.5, 1)
+    for threshold in THRESHOLDS:
+        for min_area_px in SMALLEST_AREAS_PX:
+            found = scores(_pool(patches, probabilities, threshold, min_area_px))
+            value = float(np.nan_to_num(found["dice"]) + np.nan_to_num(found["particle_f1_iou30"]))
+            if value > best:
+                best, chosen = value, (threshold, min_area_px)
+    return chosen
+
+
+def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -> dict[str, Any]:
+    """Pooled scores with intervals, and the operating point that a bundle should use.
+
+    Each fold is scored at the operating point chosen on the other folds, so that no
+    patch has a say in the threshold it is judged with. With one fold only there are
+    no others: the scores are then at threshold 0.5, without dropping any particle.
+
+    Parameters
+    ----------
+    judged
+        Patches with their predictions.
+    shared
+        ``(n, n)``, which of the patches share surface.
+    rng
+        For the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``threshold`` and ``min_area_px`` chosen on all; ``scores`` and
+        ``intervals_95``; ``patches`` and ``surfaces`` (their numbers); and how it was
+        done in ``method``.
+    """
+    threshold, min_area_px = operating_point(judged.patches, judged.probabilities)
+    folds = sorted(set(judged.folds))
+    counts: list[Counts] = [Counts()] * len(judged.patches)
+    for fold in folds:
+        others = [i for i, f in enumerate(judged.folds) if f != fold]
+        point = (
+            operating_point(
+                [judged.patches[i] for i in others], [judged.probabilities[i] for i in others]
+            )
+            if others
+            else (0.5, 1)
+        )
+        for i, f in enumerate(judged.folds):
+            if f == fold:
+                counts[i] = count_at(judged.patches[i], judged.probabilities[i], *point)
+    surfaces, of_patch = connected_components(shared, directed=False)
+    if len(folds) > 1:
+        method = (
+            f"{len(folds)} folds that share no surface; each scored at the threshold and "
+            "smallest area chosen on the others"
+        )
+    else:
+        method = "patches on surface not used for training, at threshold 0.5"
+    return {
+        "threshold": threshold,
+        "min_area_px": min_area_px,
+        "scores": finite(scores(sum(counts, Counts()))),
+        "intervals_95": {
+            name: [finite_or_none(low), finite_or_none(high)]
+            for name, (low, high) in intervals(counts, of_patch.tolist(), rng).items()
+        },
+        "patches": len(judged.patches),
+        "surfaces": int(surfaces),
+        "method": f"{method}; intervals by bootstrap over surfaces",
+    }
+
+
+def finite(values: dict[str, float]) -> dict[str, float | None]:
+    """Scores as JSON can hold them: rounded, undefined ones as None.
+
+    Parameters
+    ----------
+    values
+        Scores by name.
+
+    Returns
+    -------
+    dict of str to float or None
+        The same, to four digits.
+
+    Examples
+    --------
+    >>> finite({"dice": 0.70711, "recall": float("nan")})
+    {'dice': 0.7071, 'recall': None}
+    """
+    return {name: finite_or_none(value) for name, value in values.items()}
+
+
+def finite_or_none(value: float) -> float | None:
+    """A number to four digits, or None for NaN.
+
+    Parameters
+    ----------
+    value
+        The number.
+
+    Returns
+    -------
+    float or None
+        What JSON can hold.
+    """
+    return round(value, 4) if np.isfinite(value) else None
+
+
+def _pool(
+    patches: Sequence[Patch],
+    probabilities: Sequence[NDArray[np.float32]],
+    threshold: float,
+    min_area_px: int,
+) -> Counts:
+    counts = (
+        count_at(patch, probability, threshold, min_area_px)
+        for patch, probability in zip(patches, probabilities, strict=True)
+    )
+    return sum(counts, Counts())

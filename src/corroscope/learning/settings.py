@@ -1,0 +1,124 @@
+"""Every setting of a training, with its meaning, unit and range."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from corroscope.errors import SettingsError
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Augmentation(BaseModel):
+    """How much training crops are changed; ``Augmentation()`` is what the bundle used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    on_particle: Probability = Field(0.7, description="share of crops cut near a particle")
+    pasted: float = Field(2.0, ge=0, le=20, description="mean number of particles pasted in a crop")
+    resampled: Probability = Field(0.5, description="share of crops turned by any angle and scaled")
+    scale: float = Field(1.25, ge=1, le=2, description="largest magnification and its inverse")
+    contrast: float = Field(1.4, ge=1, le=3, description="largest factor on contrast")
+    brightness: float = Field(0.01, ge=0, le=0.5, description="SD of offset, in contrast")
+    noisy: Probability = Field(0.5, description="share of crops with noise added")
+    noise_sigma: float = Field(0.02, ge=0, le=0.5, description="largest SD of noise, in contrast")
+    blurred: Probability = Field(0.25, description="share of crops blurred")
+    blur_sigma_px: float = Field(1.0, ge=0.3, le=5, description="largest SD of the blur")
+
+
+class TrainSettings(BaseModel):
+    """Settings of `corroscope.train`; the defaults are those of the shipped bundle."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str = Field(
+        "unetpp",
+        description="unetpp, unet, or smp:NAME for one of segmentation-models-pytorch",
+        pattern=r"^(unetpp|unet|smp:[A-Za-z]+)$",
+    )
+    encoder: str = Field("timm-efficientnet-b0", description="encoder of an smp: architecture")
+    widths: tuple[int, ...] = Field(
+        (8, 16, 48, 96), min_length=2, max_length=6, description="channels of each level"
+    )
+    background_sigma_px: float = Field(25.0, gt=1, le=500, description="SD of the background")
+    crop_px: int = Field(128, ge=32, le=1024, multiple_of=32, description="side of a crop")
+    batch_size: int = Field(8, ge=1, le=1024, description="crops in a step")
+    steps_per_epoch: int = Field(50, ge=1, description="optimiser steps between validations")
+    epochs: int = Field(60, ge=1, description="epochs at most")
+    patience: int = Field(20, ge=1, description="epochs without improvement before stopping")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="highest learning rate of AdamW")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="weight decay of AdamW")
+    ema_decay: float = Field(0.995, ge=0, lt=1, description="decay of the weights' moving average")
+    dice_weight: Probability = Field(0.5, description="Dice in the loss; the rest cross-entropy")
+    foreground: float = Field(0.006, gt=0, lt=1, description="expected particle fraction")
+    folds: int = Field(5, ge=2, le=100, description="one of so many surface folds validates")
+    seed: int = Field(0, ge=0, description="seed of weights, crops and their order")
+    augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _widths_are_positive(self) -> "TrainSettings":
+        if min(self.widths) < 1:
+            raise ValueError(f"widths: {self.widths} must all be positive")
+        return self
+
+
+def make_settings(changes: dict[str, Any]) -> TrainSettings:
+    """Check settings given by name.
+
+    Parameters
+    ----------
+    changes
+        Settings that differ from their defaults.
+
+    Returns
+    -------
+    TrainSettings
+        All settings.
+
+    Raises
+    ------
+    SettingsError
+        If a name is unknown or a value is out of range.
+
+    Examples
+    --------
+    >>> make_settings({"epochs": 3}).epochs
+    3
+    >>> make_settings({"epochs": -1})
+    Traceback (most recent call last):
+    corroscope.errors.SettingsError: epochs: -1 (Input should be greater than or equal to 1)
+    """
+    try:
+        return TrainSettings(**changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise SettingsError(f"{name}: {first['input']!r} ({first['msg']})") from None
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Read settings from a TOML file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        Settings by name, not yet checked.
+
+    Raises
+    ------
+    SettingsError
+        If the file is missing or is no TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is no TOML ({error}); mend it") from error

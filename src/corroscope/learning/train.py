@@ -1,0 +1,217 @@
+"""`corroscope train`: a folder of annotated patches in, a bundle and its record out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from corroscope.errors import SettingsError
+from corroscope.learning.dataset import Patch, dataset_hash, patch_hash, read_dataset
+from corroscope.learning.export import export_bundle
+from corroscope.learning.fit import fit
+from corroscope.learning.judge import Judged, judge
+from corroscope.learning.runs import METRICS, new_run, unfinished_run
+from corroscope.learning.settings import TrainSettings, make_settings
+from corroscope.learning.surfaces import shared_surface, surface_folds
+from corroscope.outputs import versions, write_json
+from corroscope.report.curves import draw_curves
+from corroscope.report.examples import Example, draw_examples
+from corroscope.segmentation.bundle import Bundle
+from corroscope.segmentation.segmenter import Segmenter
+
+
+def train(
+    dataset: str | Path,
+    *,
+    out: str | Path,
+    settings: TrainSettings | None = None,
+    cross_validate: bool = False,
+    resume: bool = False,
+    name: str = "own",
+    source: str = "not stated",
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    progress: bool = False,
+) -> Bundle:
+    """Train a network from random weights on annotated patches.
+
+    Makes a folder ``train1``, ``train2``, … under ``out`` with ``bundle/``,
+    ``metrics.json``, ``curves.png``, ``examples.png`` and the TensorBoard log.
+
+    Parameters
+    ----------
+    dataset
+        Folder of images and masks.
+    out
+        Folder of all runs.
+    settings
+        Every setting; the defaults are those of the bundle that is shipped.
+    cross_validate
+        Train once for each fold, to be judged on surface it has not seen, then once
+        on all patches for the bundle. Without it, one fold is kept for validation:
+        quicker, but a part of the patches is not learnt from.
+    resume
+        Go on with the newest run under ``out``, with the settings it was started with.
+    name, source
+        Name of the bundle and where the data come from, for its card.
+    accelerator, devices
+        As Lightning's Trainer understands them, to train on several GPUs for example.
+    progress
+        Show a bar.
+
+    Returns
+    -------
+    Bundle
+        The trained bundle.
+
+    Raises
+    ------
+    DatasetError, FrameError
+        If the dataset cannot be read or split.
+    SettingsError
+        If there is nothing to resume, or nothing to learn.
+    ExportError
+        If an engine does not agree with the trained network.
+    """
+    patches = read_dataset(dataset)
+    if not any(patch.mask.any() for patch in patches):
+        raise SettingsError(f"{dataset}: no mask has a particle, nothing to learn; annotate some")
+    sha256 = dataset_hash(patches)
+    if resume:
+        folder, record = unfinished_run(out, sha256)
+        settings = make_settings(record["settings"])
+        cross_validate, name, source = record["cross_validate"], record["name"], record["source"]
+    settings = settings or TrainSettings()
+    shared = shared_surface(patches)
+    splits = surface_folds(shared, settings.folds)
+    if not resume:
+        asked = {"settings": settings.model_dump(mode="json"), "cross_validate": cross_validate}
+        folder = new_run(out, {"dataset_sha256": sha256, **asked, "name": name, "source": source})
+    course = _Course(patches, shared, settings, folder, accelerator, devices, progress)
+    network, history, metrics = (
+        course.cross_validated(splits) if cross_validate else course.validated(*splits[0])
+    )
+    draw_curves(history, folder / "curves.png")
+    bundle = export_bundle(
+        network,
+        settings,
+        folder / "bundle",
+        name=name,
+        threshold=metrics["threshold"],
+        min_area_px=metrics["min_area_px"],
+        training={
+            "dataset_sha256": sha256,
+            "patches_sha256": [patch_hash(patch)[:16] for patch in patches],
+            "patches": len(patches),
+            "particle_pixels": int(sum(patch.mask.sum() for patch in patches)),
+            "cross_validated": cross_validate,
+            "settings": settings.model_dump(mode="json"),
+            "versions": versions("torch", "lightning", "numpy", "opencv-python-headless"),
+        },
+        metrics=metrics,
+        provenance={"source": source},
+    )
+    write_json(folder / METRICS, {**metrics, "history": history})
+    return bundle
+
+
+class _Course:
+    """What all fits of one training have in common."""
+
+    def __init__(
+        self,
+        patches: Sequence[Patch],
+        shared: NDArray[np.bool_],
+        settings: TrainSettings,
+        folder: Path,
+        accelerator: str,
+        devices: int | str,
+        progress: bool,
+    ) -> None:
+        self.patches = patches
+        self.shared = shared
+        self.settings = settings
+        self.folder = folder
+        self.machine: dict[str, Any] = {
+            "accelerator": accelerator,
+            "devices": devices,
+            "progress": progress,
+        }
+
+    def validated(
+        self, training: Sequence[int], validation: Sequence[int]
+    ) -> tuple[nn.Module, list[dict[str, float]], dict[str, Any]]:
+        """One fit; the best epoch on the validation patches is taken."""
+        network, history = fit(
+            [self.patches[i] for i in training],
+            [self.patches[i] for i in validation],
+            self.settings,
+            self.folder,
+            **self.machine,
+        )
+        probabilities = self._predict(network, validation, self.folder / "validation")
+        metrics = self._judge(validation, probabilities, [0] * len(validation))
+        metrics["method"] += ", whose best epoch was chosen on the same patches"
+        return network, history, metrics
+
+    def cross_validated(
+        self, splits: Sequence[tuple[Sequence[int], Sequence[int]]]
+    ) -> tuple[nn.Module, list[dict[str, float]], dict[str, Any]]:
+        """A fit for each fold, to judge; then one on all patches, to use.
+
+        No fit chooses its epoch by the patches it is judged on: all take the last.
+        """
+        indices: list[int] = []
+        probabilities: list[NDArray[np.float32]] = []
+        folds: list[int] = []
+        for fold, (training, validation) in enumerate(splits, start=1):
+            folder = self.folder / f"fold{fold}"
+            network, _ = fit(
+                [self.patches[i] for i in training], [], self.settings, folder, **self.machine
+            )
+            indices += validation
+            probabilities += self._predict(network, validation, folder)
+            folds += [fold] * len(validation)
+        metrics = self._judge(indices, probabilities, folds)
+        network, history = fit(self.patches, [], self.settings, self.folder, **self.machine)
+        return network, history, metrics
+
+    def _predict(
+        self, network: nn.Module, indices: Sequence[int], folder: Path
+    ) -> list[NDArray[np.float32]]:
+        """Probabilities by what would ship: the exported network, tiled, in its engine."""
+        bundle = export_bundle(
+            network,
+            self.settings,
+            folder / "bundle",
+            name="validation",
+            threshold=0.5,
+            min_area_px=1,
+            training={},
+            metrics={},
+            provenance={},
+        )
+        segmenter = Segmenter(bundle, precision="f32")
+        return [segmenter(self.patches[i].frame).probability for i in indices]
+
+    def _judge(
+        self,
+        indices: Sequence[int],
+        probabilities: list[NDArray[np.float32]],
+        folds: list[int],
+    ) -> dict[str, Any]:
+        patches = [self.patches[i] for i in indices]
+        metrics = judge(
+            Judged(patches, probabilities, folds),
+            self.shared[np.ix_(indices, indices)],
+            np.random.default_rng(self.settings.seed),
+        )
+        examples = [
+            Example(patch.name, patch.frame, patch.mask, probability >= metrics["threshold"])
+            for patch, probability in zip(patches, probabilities, strict=True)
+        ]
+        draw_examples(examples, self.folder / "examples.png")
+        return metrics

@@ -1,0 +1,254 @@
+"""Training, from the folder of patches to the bundle."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import corroscope
+from corroscope.errors import DatasetError, ExportError, SettingsError
+from corroscope.learning import export, fit, train
+from corroscope.learning.dataset import Patch, read_dataset
+from corroscope.learning.export import check_parity, export_bundle
+from corroscope.learning.judge import Judged, judge
+from corroscope.learning.runs import new_run, unfinished_run
+from corroscope.learning.settings import TrainSettings, make_settings
+from corroscope.segmentation.bundle import load_bundle
+
+QUICK: dict[str, Any] = {
+    "widths": (4, 6), "crop_px": 32, "batch_size": 4, "steps_per_epoch": 3, "epochs": 2,
+    "folds": 3, "ema_decay": 0.5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def quick() -> TrainSettings:
+    return make_settings(QUICK)
+
+
+def _weights(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([weights.detach().ravel() for weights in network.state_dict().values()])
+
+
+def test_train(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:
+    bundle = corroscope.train(dataset, out=tmp_path / "runs", settings=quick, source="made here")
+    run = tmp_path / "runs" / "train1"
+    assert bundle.folder == run / "bundle"
+    for name in ("curves.png", "examples.png", "metrics.json", "best.ckpt", "last.ckpt"):
+        assert (run / name).stat().st_size > 0
+    assert list((run / "tensorboard").glob("events.out.tfevents.*"))
+    assert bundle.card.provenance == {"source": "made here"}
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert [row["epoch"] for row in metrics["history"]] == [0, 1]
+    assert {"loss", "dice", "particle_f1_iou30", "learning_rate"} <= set(metrics["history"][0])
+    assert metrics["patches"] == 2
+    again = corroscope.train(dataset, out=tmp_path / "runs", settings=quick)
+    assert again.folder == tmp_path / "runs" / "train2" / "bundle"
+    assert again.network == bundle.network  # the same seed, the same weights
+
+
+def test_tensorboard_reads_the_log(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    patches = read_dataset(dataset)
+    fit.fit(patches[:3], patches[3:], quick, tmp_path)
+    log = EventAccumulator(str(tmp_path / "tensorboard"))
+    log.Reload()
+    assert {"loss", "dice"} <= set(log.Tags()["scalars"])
+
+
+def test_cross_validation_uses_every_patch(
+    dataset: Path, tmp_path: Path, quick: TrainSettings
+) -> None:
+    bundle = corroscope.train(dataset, out=tmp_path, settings=quick, cross_validate=True)
+    assert bundle.card.metrics["patches"] == bundle.card.training["patches"] == 6
+    assert bundle.card.metrics["surfaces"] == 6
+    assert (tmp_path / "train1" / "fold3" / "bundle" / "model.onnx").exists()
+
+
+def test_training_goes_on_where_it_was_killed(dataset: Path, tmp_path: Path) -> None:
+    """To the same weights as without the kill."""
+    patches = read_dataset(dataset)
+    settings = make_settings(QUICK | {"epochs": 4})
+    whole, history = fit.fit(patches[:4], patches[4:], settings, tmp_path / "whole")
+    script = """
+import os, sys
+from pathlib import Path
+from corroscope.learning import fit
+from corroscope.learning.dataset import read_dataset
+from corroscope.learning.settings import make_settings
+
+class Killed(fit.Fitting):
+    def on_train_batch_start(self, batch, index):
+        if self.current_epoch == 2 and index == 1:
+            os._exit(9)
+
+fit.Fitting = Killed
+patches = read_dataset(sys.argv[1])
+fit.fit(patches[:4], patches[4:], make_settings(eval(sys.argv[3])), Path(sys.argv[2]))
+"""
+    killed = subprocess.run(
+        [sys.executable, "-c", script, dataset, tmp_path / "cut", repr(QUICK | {"epochs": 4})],
+        check=False, capture_output=True,
+    )  # fmt: skip
+    assert killed.returncode == 9, killed.stderr.decode()
+    resumed, resumed_history = fit.fit(patches[:4], patches[4:], settings, tmp_path / "cut")
+    assert torch.equal(_weights(resumed), _weights(whole))
+    assert resumed_history == history
+
+
+def test_resume_takes_the_settings_of_the_run(
+    dataset: Path, tmp_path: Path, quick: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            corroscope.train(dataset, out=tmp_path, settings=quick, name="first")
+    bundle = corroscope.train(dataset, out=tmp_path, resume=True)
+    assert bundle.folder == tmp_path / "train1" / "bundle"
+    assert bundle.card.name == "first"
+    assert bundle.card.training["settings"]["widths"] == [4, 6]
+    with pytest.raises(SettingsError, match="train1: is complete, nothing to resume"):
+        corroscope.train(dataset, out=tmp_path, resume=True)
+
+
+def test_runs_are_counted_as_numbers(tmp_path: Path) -> None:
+    for name in ("train2", "train10", "train", "train03", "other"):
+        (tmp_path / name).mkdir()
+    assert new_run(tmp_path, {}).name == "train11"
+
+
+def test_resume_what_is_not_there(tmp_path: Path) -> None:
+    for out in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(SettingsError, match="no training to resume there"):
+            unfinished_run(out, "0")
+
+
+def test_resume_without_a_record(tmp_path: Path) -> None:
+    (tmp_path / "train1").mkdir()
+    with pytest.raises(SettingsError, match="run.json: missing or broken"):
+        unfinished_run(tmp_path, "0")
+
+
+def test_resume_on_other_data(tmp_path: Path) -> None:
+    new_run(tmp_path, {"dataset_sha256": "a"})
+    with pytest.raises(SettingsError, match="was started on other data"):
+        unfinished_run(tmp_path, "b")
+
+
+def test_nothing_to_learn(dataset: Path, tmp_path: Path) -> None:
+    import cv2
+
+    for path in dataset.glob("mask_*.png"):
+        cv2.imwrite(str(path), np.zeros((128, 136), np.uint8))
+    with pytest.raises(SettingsError, match="no mask has a particle, nothing to learn"):
+        corroscope.train(dataset, out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_one_surface_cannot_be_split(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:
+    index = (dataset / "index.csv").read_text().splitlines()
+    (dataset / "index.csv").write_text(
+        "\n".join([index[0], *(row.rsplit(",", 1)[0] + ",same" for row in index[1:])])
+    )
+    with pytest.raises(DatasetError, match="share surface"):
+        corroscope.train(dataset, out=tmp_path / "runs", settings=quick)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_checkpoints_hold_weights_only(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:
+    patches = read_dataset(dataset)
+    fit.fit(patches[:4], patches[4:], quick, tmp_path)
+    for path in tmp_path.glob("*.ckpt"):
+        assert "state_dict" in torch.load(path, weights_only=True)
+
+
+def test_export_fails_when_an_engine_disagrees(
+    tmp_path: Path, quick: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = export._to_onnx
+
+    def slightly_wrong(probability: torch.nn.Module, stride_px: int) -> bytes:
+        with torch.no_grad():
+            for weights in probability.parameters():
+                weights.mul_(1.05)
+        content = real(probability, stride_px)
+        with torch.no_grad():
+            for weights in probability.parameters():
+                weights.div_(1.05)
+        return content
+
+    monkeypatch.setattr(export, "_to_onnx", slightly_wrong)
+    from corroscope.learning.networks import build_network
+
+    torch.manual_seed(0)
+    settings = quick.model_copy(update={"foreground": 0.5})
+    with pytest.raises(ExportError, match="openvino differs from PyTorch by .* was not written"):
+        export_bundle(
+            build_network(settings), settings, tmp_path / "bundle", name="x", threshold=0.5,
+            min_area_px=1, training={}, metrics={}, provenance={},
+        )  # fmt: skip
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_parity_is_measured_on_something(tmp_path: Path, quick: TrainSettings) -> None:
+    from corroscope.learning.networks import build_network
+
+    network = build_network(quick).eval()
+    bundle = export_bundle(
+        network, quick, tmp_path / "bundle", name="x", threshold=0.5, min_area_px=1,
+        training={}, metrics={}, provenance={},
+    )  # fmt: skip
+    difference = check_parity(export._Probability(network).eval(), bundle)
+    assert 0 < difference <= 1e-3
+
+
+def test_precision_follows_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert fit._precision() == "32-true"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert fit._precision() == "bf16-mixed"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    assert fit._precision() == "16-mixed"
+
+
+# Judging
+
+
+def test_no_patch_chooses_the_threshold_it_is_judged_with() -> None:
+    """Each fold is right at a threshold at which the other is wrong."""
+    mask = np.zeros((20, 20), bool)
+    mask[5:10, 5:10] = True
+    patches = [Patch(f"{n}.png", np.zeros((20, 20), np.uint8), mask) for n in range(2)]
+    low = np.where(mask, 0.35, 0.27).astype(np.float32)
+    high = np.where(mask, 0.75, 0.55).astype(np.float32)
+    judged = Judged(patches, [low, high], [1, 2])
+    metrics = judge(judged, np.eye(2, dtype=bool), np.random.default_rng(0))
+    assert metrics["scores"]["dice"] < 0.3  # 1.0 for each fold at its own threshold
+    assert metrics["surfaces"] == 2
+
+
+# Evaluation
+
+
+def test_evaluate(dataset: Path, tmp_path: Path) -> None:
+    metrics = corroscope.evaluate(dataset, out=tmp_path / "out")
+    assert metrics == json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["seen_in_training"] == 0
+    assert (tmp_path / "out" / "examples.png").stat().st_size > 0
+    assert len((tmp_path / "out" / "per_image.csv").read_text().splitlines()) == 7
+
+
+def test_evaluate_tells_what_was_seen(real_folder: Path, tmp_path: Path) -> None:
+    metrics = corroscope.evaluate(real_folder, out=tmp_path)
+    assert metrics["seen_in_training"] == metrics["patches"] == 74
+    assert metrics["bundle"]["name"] == load_bundle().card.name
