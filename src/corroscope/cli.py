@@ -1,0 +1,240 @@
+"""The command line: one command, thin subcommands that import what they need."""
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Any
+
+from corroscope.errors import CorroscopeError, SettingsError
+
+FAILED = 2
+"""Exit code when something that was given is at fault."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells expect it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments
+        Words after ``corroscope``; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 with one line on standard error.
+    """
+    chosen = _parser().parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except CorroscopeError as error:
+        print(f"corroscope {chosen.command}: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"corroscope {chosen.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="corroscope", description="Recognise corrosion products in microscopy."
+    )
+    parser.add_argument("--version", action="version", version=metadata.version("corroscope"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_demo(_command(commands, "demo", _demo, "find particles in an example made on the spot"))
+    _add_segment(_command(commands, "segment", _segment, "find particles in images"))
+    _add_train(_command(commands, "train", _train, "train a network from scratch"))
+    _add_evaluate(_command(commands, "evaluate", _evaluate, "score a bundle on annotated patches"))
+    _command(commands, "doctor", _doctor, "say what is installed and what will be used")
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], None], about: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=about[0].upper() + about[1:] + "."
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", default="corroscope-demo", metavar="DIR", help="output folder")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", metavar="BUNDLE", help="bundle folder (default: the shipped one)"
+    )
+    parser.add_argument("--engine", default="openvino", help="openvino (default) or onnxruntime")
+    parser.add_argument(
+        "--precision", default="auto", help="f32, bf16, or auto (default): bf16 where there is some"
+    )
+
+
+def _add_segment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, TIFF or JPEG files")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
+    _add_model(parser)
+    parser.add_argument("--pixel-size", type=float, metavar="UM", help="side of a pixel in µm")
+    parser.add_argument("--threshold", type=float, help="probability of a particle's pixels")
+    parser.add_argument("--min-area", type=int, metavar="PX", help="smallest particle in pixels")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of all runs")
+    parser.add_argument("--config", metavar="FILE", help="settings as TOML")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
+        help="one setting, as epochs=80 or augmentation.pasted=2; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--architecture", help="unetpp, unet or smp:NAME")
+    parser.add_argument("--encoder", help="encoder of an smp: architecture")
+    parser.add_argument("--epochs", type=int, help="epochs at most")
+    parser.add_argument("--seed", type=int, help="seed of weights and crops")
+    parser.add_argument(
+        "--cross-validate", action="store_true",
+        help="judge on every patch by folds that share no surface, then learn from all",
+    )  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on with the newest run in DIR")
+    parser.add_argument("--name", default="own", help="name of the bundle")
+    parser.add_argument("--source", default="not stated", help="where the data come from")
+    parser.add_argument("--accelerator", default="auto", help="cpu, gpu, … (Lightning's names)")
+    parser.add_argument("--devices", default="auto", help="number of devices")
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
+    _add_model(parser)
+
+
+def _demo(chosen: argparse.Namespace) -> None:
+    import corroscope
+
+    made = corroscope.demo(out=chosen.out)
+    folder = made.folder.resolve()
+    dice, f1 = made.scores["dice"], made.scores["particle_f1_iou30"]
+    print(f"Found {len(made.particles)} particles (Dice {dice:.2f}, F1 {f1:.2f} on known truth).")
+    print(f"Pictures:  {folder / 'demo_overlay.png'}  (of {folder / 'demo.png'})")
+    print(f"Mask:      {folder / 'demo_mask.png'}  (truth: demo_truth.png)")
+    print(f"Table:     {folder / 'particles.csv'}")
+
+
+def _segment(chosen: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    import corroscope
+
+    with tqdm(total=len(chosen.images), unit="image", disable=not sys.stderr.isatty()) as bar:
+        particles = corroscope.segment(
+            chosen.images,
+            out=chosen.out,
+            model=chosen.model,
+            pixel_size=chosen.pixel_size,
+            engine=chosen.engine,
+            precision=chosen.precision,
+            threshold=chosen.threshold,
+            min_area=chosen.min_area,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
+    print(f"{len(particles)} particles in {len(chosen.images)} images: {chosen.out}")
+
+
+def _train(chosen: argparse.Namespace) -> None:
+    import corroscope
+    from corroscope.learning.settings import make_settings, read_settings
+
+    changes = read_settings(chosen.config) if chosen.config else {}
+    for change in chosen.changes:
+        changes = _merged(changes, _parsed(change))
+    for name in ("architecture", "encoder", "epochs", "seed"):
+        if getattr(chosen, name) is not None:
+            changes[name] = getattr(chosen, name)
+    if chosen.resume and changes:
+        raise SettingsError("--resume goes on with the settings of the run; give no others")
+    devices = int(chosen.devices) if chosen.devices.isdecimal() else chosen.devices
+    bundle = corroscope.train(
+        chosen.dataset,
+        out=chosen.out,
+        settings=make_settings(changes),
+        cross_validate=chosen.cross_validate,
+        resume=chosen.resume,
+        name=chosen.name,
+        source=chosen.source,
+        accelerator=chosen.accelerator,
+        devices=devices,
+        progress=sys.stderr.isatty(),
+    )
+    _print_scores(bundle.card.metrics)
+    print(f"Run:     {bundle.folder.parent}  (curves.png, examples.png, metrics.json)")
+    print(f"Bundle:  {bundle.folder}")
+
+
+def _evaluate(chosen: argparse.Namespace) -> None:
+    import corroscope
+
+    metrics = corroscope.evaluate(
+        chosen.dataset,
+        out=chosen.out,
+        model=chosen.model,
+        engine=chosen.engine,
+        precision=chosen.precision,
+    )
+    _print_scores(metrics)
+    if metrics["seen_in_training"]:
+        print(
+            f"{metrics['seen_in_training']} of {metrics['patches']} patches were used to train "
+            "this bundle: these scores measure memory."
+        )
+    print(f"Details: {chosen.out}")
+
+
+def _doctor(_: argparse.Namespace) -> None:
+    import corroscope
+
+    found = corroscope.doctor()
+    for finding in found:
+        print(f"{'ok' if finding.well else 'NO':3}{finding.subject:14}{finding.finding}")
+    ill = [finding.subject for finding in found if not finding.well]
+    if ill:
+        raise CorroscopeError(f"not well: {', '.join(ill)}; install corroscope anew")
+
+
+def _print_scores(metrics: dict[str, Any]) -> None:
+    for name, value in metrics["scores"].items():
+        low, high = metrics["intervals_95"][name]
+        between = "" if low is None else f"   95 %: {low:.3f} to {high:.3f}"
+        print(f"{name:20}{'undefined' if value is None else format(value, '.3f')}{between}")
+
+
+def _parsed(change: str) -> dict[str, Any]:
+    """``a.b=1`` as ``{"a": {"b": 1}}``; what is no TOML value is taken as text."""
+    name, equals, value = change.partition("=")
+    if not equals:
+        raise SettingsError(f"--set {change}: give it as NAME=VALUE")
+    try:
+        return tomllib.loads(f"{name} = {value}")
+    except tomllib.TOMLDecodeError:
+        try:
+            return tomllib.loads(f"{name} = '{value}'")
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"--set {change}: not understood ({error})") from None
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(first)
+    for name, value in second.items():
+        old = merged.get(name)
+        merged[name] = (
+            _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
+    return merged

@@ -1,0 +1,66 @@
+"""`corroscope doctor`: what is installed, and what will be used."""
+
+import importlib.util
+from importlib import metadata
+from typing import NamedTuple
+
+from corroscope.errors import CorroscopeError
+from corroscope.outputs import versions
+from corroscope.segmentation.bundle import load_bundle
+from corroscope.segmentation.engines import ENGINES, available_processors, start_engine
+
+
+class Finding(NamedTuple):
+    """One line of a diagnosis.
+
+    Attributes
+    ----------
+    subject
+        What was looked at.
+    finding
+        What was found.
+    well
+        Whether that is as it should be.
+    """
+
+    subject: str
+    finding: str
+    well: bool
+
+
+def doctor() -> list[Finding]:
+    """Look at the installation.
+
+    Returns
+    -------
+    list of Finding
+        Versions, processors, engines with their precision, the shipped bundle, and
+        which optional parts are installed.
+
+    Examples
+    --------
+    >>> all(finding.well for finding in doctor())
+    True
+    """
+    found = [Finding(name, version, True) for name, version in versions("numpy").items()]
+    found.append(Finding("processors", str(available_processors()), True))
+    try:
+        bundle = load_bundle()
+    except CorroscopeError as error:
+        found.append(Finding("bundle", str(error), False))
+    else:
+        found.append(Finding("bundle", repr(bundle), True))
+        for name in ENGINES:
+            try:
+                engine = start_engine(bundle, name)
+            except (CorroscopeError, ImportError) as error:
+                found.append(Finding(name, str(error), False))
+            else:
+                default = ", the default" if name == ENGINES[0] else ""
+                version = metadata.version(name)
+                found.append(Finding(name, f"{version}, {engine.precision}{default}", True))
+    for extra, module in (("train", "lightning"), ("smp", "segmentation_models_pytorch")):
+        installed = importlib.util.find_spec(module) is not None
+        hint = "installed" if installed else f"not installed: pip install 'corroscope[{extra}]'"
+        found.append(Finding(f"[{extra}]", hint, True))
+    return found
