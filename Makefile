@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DATASET ?= ../shared/data/pitting-30mM
+SOURCE := 74 of the 100 annotated patches published with AnesSAD/Pitting_corrosion-CNRS (the \
+	repository states no licence), one in-situ run at 30 mM NaCl; raw frames: \
+	doi:10.5281/zenodo.14653184, to be cited
 
 .PHONY: demo install test check bench bundle clean
 
@@ -22,12 +25,15 @@ check: $(VENV)/.all
 	$(BIN)/lint-imports
 
 # Speed of a whole frame against the reference recipe, both in one run.
-bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/segment.py
+bench: $(VENV)/.all
+	PYTHONPATH=$(VENV)/smp $(BIN)/python benchmarks/segment.py
 
 # The shipped bundle, from nothing: folds to judge it, then all patches.
 bundle: $(VENV)/.all
-	$(BIN)/python tools/ship_bundle.py $(DATASET)
+	rm -rf build/bundle
+	$(BIN)/corroscope train $(DATASET) --out build/bundle --cross-validate \
+		--name single-frame-1 --source "$(SOURCE)"
+	cp build/bundle/train1/bundle/* src/corroscope/segmentation/shipped/
 
 clean:
 	rm -rf $(VENV) corroscope-demo
@@ -40,13 +46,11 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@
 
 # torch first and on its own: a package that asks for it would pick a larger build.
+# segmentation-models-pytorch goes into a folder of its own, without its torchvision's
+# wish for another torch: a torchvision that does not fit breaks all that imports it.
 $(VENV)/.all: $(VENV)/.core
 	$(PIP) torch
-	$(PIP) -e '.[train,test,check]'
-	touch $@
-
-# Without torchvision's own dependencies, which would replace torch.
-$(VENV)/.bench: $(VENV)/.all
-	$(PIP) --no-deps torchvision
-	$(PIP) -e '.[smp]'
+	$(PIP) -e '.[train,test,check]' huggingface-hub safetensors
+	rm -rf $(VENV)/smp
+	$(PIP) --no-deps --target $(VENV)/smp segmentation-models-pytorch timm torchvision
 	touch $@

@@ -74,9 +74,7 @@ def contrast() -> NDArray[np.float32]:
     rng = np.random.default_rng(3)
     noise = rng.normal(0, 0.02, (395, 437)).astype(np.float32)
     spots = rng.random(noise.shape) < 0.002
-    return noise - np.float32(8) * np.asarray(
-        ndimage.gaussian_filter(spots.astype(np.float32), 1.5)
-    )
+    return np.asarray(noise - 8 * ndimage.gaussian_filter(spots * 1.0, 1.5), np.float32)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])

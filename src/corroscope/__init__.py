@@ -8,8 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from corroscope.demo import demo
-    from corroscope.doctor import doctor
+    from corroscope.demonstration import demo
+    from corroscope.diagnosis import doctor
     from corroscope.errors import CorroscopeError
     from corroscope.frames.reading import read_frame
     from corroscope.learning.evaluate import evaluate
@@ -33,8 +33,8 @@ __all__ = [
 _HOMES = {
     "CorroscopeError": "corroscope.errors",
     "Segmenter": "corroscope.segmentation.segmenter",
-    "demo": "corroscope.demo",
-    "doctor": "corroscope.doctor",
+    "demo": "corroscope.demonstration",
+    "doctor": "corroscope.diagnosis",
     "evaluate": "corroscope.learning.evaluate",
     "load_bundle": "corroscope.segmentation.bundle",
     "read_frame": "corroscope.frames.reading",

@@ -13,6 +13,7 @@ from corroscope.learning.dataset import Patch, dataset_hash, patch_hash, read_da
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import fit
 from corroscope.learning.judge import Judged, judge
+from corroscope.learning.networks import build_network
 from corroscope.learning.runs import METRICS, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.surfaces import shared_surface, surface_folds
@@ -87,6 +88,7 @@ def train(
     settings = settings or TrainSettings()
     shared = shared_surface(patches)
     splits = surface_folds(shared, settings.folds)
+    build_network(settings)  # an architecture that cannot be had fails before anything is written
     if not resume:
         asked = {"settings": settings.model_dump(mode="json"), "cross_validate": cross_validate}
         folder = new_run(out, {"dataset_sha256": sha256, **asked, "name": name, "source": source})

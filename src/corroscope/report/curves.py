@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from corroscope.outputs import replacing
 
@@ -61,5 +62,6 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> Non
     score.set_ylim(0, 1)
     score.set_ylabel("score on unseen surface")
     score.set_xlabel("epoch")
+    score.xaxis.set_major_locator(MaxNLocator(integer=True))
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)

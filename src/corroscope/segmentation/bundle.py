@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from corroscope.errors import BundleError
 from corroscope.outputs import output_folder, replacing, write_json
+from corroscope.segmentation.modelcard import render_model_card
 
 FORMAT: Final = 1
 """Version of the bundle's layout; a reader refuses what it does not know."""
 
 NETWORK_FILE: Final = "model.onnx"
 CARD_FILE: Final = "model.json"
+READABLE_FILE: Final = "MODEL_CARD.md"
 SHIPPED: Final = Path(__file__).parent / "shipped"
 """The bundle that comes with corroscope."""
 
@@ -133,6 +135,8 @@ def write_bundle(folder: str | Path, network: bytes, card: Card) -> Bundle:
     folder = output_folder(folder)
     with replacing(folder / NETWORK_FILE) as temporary:
         temporary.write_bytes(network)
+    with replacing(folder / READABLE_FILE) as temporary:
+        temporary.write_text(render_model_card(card), encoding="utf-8")
     content = card.model_dump(mode="json")
     write_json(folder / CARD_FILE, {**content, "card_sha256": _card_hash(content)})
     return load_bundle(folder)

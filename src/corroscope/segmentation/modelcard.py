@@ -1,0 +1,98 @@
+"""What a bundle is, for a person to read: ``MODEL_CARD.md`` beside ``model.json``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from corroscope.segmentation.bundle import Card
+
+SCORES: Final = {
+    "dice": "Dice, pooled over pixels",
+    "iou": "intersection over union, pooled",
+    "precision": "precision of pixels",
+    "recall": "recall of pixels",
+    "accuracy": "accuracy of pixels (all background: about 0.994)",
+    "particle_f1_iou30": "particle F1 at IoU ≥ 0.3",
+    "particle_f1_iou50": "particle F1 at IoU ≥ 0.5",
+    "particle_f1_3px": "particle F1 at centroids ≤ 3 px apart",
+    "particle_precision": "particle precision at IoU ≥ 0.3",
+    "particle_recall": "particle recall at IoU ≥ 0.3",
+    "count_bias": "count bias (found / annotated - 1)",
+}
+"""Rows of the table of scores."""
+
+LIMITS: Final = """\
+- It sees one frame. A dark speck that was there before corrosion began looks like a
+  corrosion product to it; only a comparison with an earlier frame can tell.
+- Large, faint particles out of focus are what it misses most.
+- It has been judged on the data named above and on nothing else. On another
+  microscope, metal or magnification, annotate some frames and run `corroscope
+  evaluate` before trusting a number.
+"""
+
+
+def render_model_card(card: Card) -> str:
+    """Write a bundle's card as Markdown.
+
+    Parameters
+    ----------
+    card
+        The card.
+
+    Returns
+    -------
+    str
+        Markdown, with everything the card knows; what it does not is left out.
+
+    Examples
+    --------
+    >>> from corroscope.segmentation.bundle import load_bundle
+    >>> render_model_card(load_bundle().card).splitlines()[0]
+    '# Model card: single-frame-1'
+    """
+    sees = card.receptive_field_px
+    lines = [
+        f"# Model card: {card.name}",
+        "",
+        "Finds corrosion products, dark particles ejected from pits, in one grey frame of",
+        "in-situ microscopy of pitting corrosion.",
+        "",
+        f"- Architecture: `{card.architecture}`, {card.parameters:,} parameters, trained from "
+        "random weights",
+        f"- Input: relative contrast against a Gaussian background of "
+        f"σ = {card.background_sigma_px:g} px, native resolution",
+        f"- A pixel sees {'the whole window' if sees is None else f'{sees} px each way'}",
+        f"- Operating point: probability ≥ {card.threshold:g}, at least {card.min_area_px} px",
+        f"- SHA-256 of `model.onnx`: `{card.network_sha256}`",
+        "",
+    ]
+    if card.provenance:
+        lines += ["## Data", ""]
+        lines += [f"- {name.capitalize()}: {text}" for name, text in card.provenance.items()]
+        if "patches" in card.training:
+            lines.append(
+                f"- {card.training['patches']} patches, {card.training['particle_pixels']:,} "
+                f"particle pixels, SHA-256 `{card.training['dataset_sha256']}`"
+            )
+        lines.append("")
+    if "scores" in card.metrics:
+        lines += ["## How well it does", "", *_scores(card.metrics), ""]
+    lines += ["## What it cannot do", "", LIMITS]
+    return "\n".join(lines)
+
+
+def _scores(metrics: dict[str, Any]) -> list[str]:
+    rows = [
+        f"{metrics['patches']} patches of {metrics['surfaces']} separate pieces of surface; "
+        f"{metrics['method']}.",
+        "",
+        "| score | value | 95 % interval |",
+        "|---|---|---|",
+    ]
+    for name, meaning in SCORES.items():
+        value, (low, high) = metrics["scores"][name], metrics["intervals_95"][name]
+        number = "undefined" if value is None else f"{value:.3f}"
+        between = "undefined" if low is None else f"{low:.3f} to {high:.3f}"
+        rows.append(f"| {meaning} | {number} | {between} |")
+    return rows

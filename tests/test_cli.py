@@ -1,0 +1,203 @@
+"""The command line as a user meets it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import corroscope
+from corroscope import cli
+from corroscope.diagnosis import Finding
+from corroscope.errors import MissingExtraError
+
+Writer = Callable[[str, NDArray[np.generic]], Path]
+
+
+def _run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "corroscope", *map(str, words)],
+        check=False, capture_output=True, text=True, encoding="utf-8", timeout=300,
+    )  # fmt: skip
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = """
+import sys
+from corroscope.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+heavy = {"numpy", "cv2", "pandas", "scipy", "pydantic", "openvino", "onnxruntime", "torch",
+         "matplotlib", "tqdm", "starlette"}
+sys.exit(" ".join(sorted(heavy & set(sys.modules))) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_segmenting_and_evaluating_need_no_torch(dataset: Path, tmp_path: Path) -> None:
+    script = f"""
+import sys
+for name in ("torch", "lightning", "tensorboard"):
+    sys.modules[name] = None
+from corroscope.cli import main
+assert main(["segment", {str(dataset / "image_0.png")!r}, "--out", {str(tmp_path / "s")!r}]) == 0
+assert main(["evaluate", {str(dataset)!r}, "--out", {str(tmp_path / "e")!r}]) == 0
+assert main(["demo", "--out", {str(tmp_path / "d")!r}]) == 0
+assert main(["doctor"]) == 0
+sys.exit(main(["train", {str(dataset)!r}, "--out", {str(tmp_path / "t")!r}]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert "pip install 'corroscope[train]'" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_public_names() -> None:
+    assert corroscope.__all__ == sorted(corroscope.__all__)
+    assert dir(corroscope) == corroscope.__all__
+    assert all(getattr(corroscope, name).__doc__ for name in corroscope.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'segmnt'"):
+        corroscope.segmnt  # noqa: B018
+
+
+def test_missing_training_extra_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("corroscope.learning")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    with pytest.raises(MissingExtraError, match="training needs lightning, which is not inst"):
+        corroscope.train  # noqa: B018
+
+
+def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    for name in ("demo_overlay.png", "demo_mask.png", "particles.csv"):
+        assert str(tmp_path / name) in said
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_demo_finds_most_particles(tmp_path: Path) -> None:
+    assert corroscope.demo(out=tmp_path).scores["particle_f1_iou30"] > 0.5
+
+
+def test_segment(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = [str(path) for path in sorted(dataset.glob("image_*.png"))]
+    out = tmp_path / "out"
+    assert cli.main(["segment", *images, "--out", str(out), "--pixel-size", "0.4"]) == 0
+    assert "in 6 images" in capsys.readouterr().out
+    assert "area_um2" in (out / "particles.csv").read_text().splitlines()[0]
+
+
+def test_train_and_evaluate(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "quick.toml").write_text("widths = [4, 6]\nsteps_per_epoch = 2\nepochs = 9\n")
+    words = [
+        "train", dataset, "--out", tmp_path / "runs", "--config", tmp_path / "quick.toml",
+        "--set", "crop_px=32", "--set", "augmentation.pasted=1", "--set", "folds=3",
+        "--set", "architecture=unet", "--epochs", "1", "--seed", "3", "--devices", "1",
+    ]  # fmt: skip
+    assert cli.main([str(word) for word in words]) == 0
+    said = capsys.readouterr().out
+    assert "dice" in said
+    bundle = tmp_path / "runs" / "train1" / "bundle"
+    assert str(bundle) in said
+    settings = corroscope.load_bundle(bundle).card.training["settings"]
+    assert (settings["epochs"], settings["seed"], settings["architecture"]) == (1, 3, "unet")
+    assert settings["augmentation"]["pasted"] == 1
+    words = ["evaluate", dataset, "--model", bundle, "--out", tmp_path / "judged"]
+    assert cli.main([str(word) for word in words]) == 0
+    assert "6 of 6 patches were used to train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "epochs"], "--set epochs: give it as NAME=VALUE"),
+        (["--set", "epochs='"], "--set epochs=': not understood"),
+        (["--set", "epochs=none"], "epochs: 'none'"),
+        (["--resume", "--epochs", "3"], "give no others"),
+        (["--config", "missing.toml"], "missing.toml: cannot be read"),
+    ],
+)
+def test_train_options(
+    dataset: Path, tmp_path: Path, options: list[str], message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert cli.main(["train", str(dataset), "--out", str(tmp_path / "runs"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "nan"])
+def test_bad_input_is_one_line_and_code_2(tmp_path: Path, write_image: Writer, size: str) -> None:
+    frame = write_image("frame.png", np.full((32, 32), 9, np.uint8))
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"")
+    cases: list[tuple[str | Path, ...]] = [
+        ("segment", tmp_path / "missing.png", "--out", tmp_path / "out"),
+        ("segment", empty, frame, "--out", tmp_path / "out"),
+        ("segment", tmp_path, "--out", tmp_path / "out"),
+        ("segment", frame, "--out", frame),
+        ("segment", frame, f"--pixel-size={size}", "--out", tmp_path / "out"),
+        ("segment", frame, "--model", tmp_path, "--out", tmp_path / "out"),
+        ("segment", frame, "--engine", "abacus", "--out", tmp_path / "out"),
+        ("evaluate", tmp_path / "nowhere", "--out", tmp_path / "out"),
+    ]
+    for words in cases if size == "0" else cases[4:5]:
+        done = _run(*words)
+        assert done.returncode == 2, words
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert done.stderr.startswith(f"corroscope {words[0]}: ")
+    assert size != "0" or (tmp_path / "out" / "frame_mask.png").exists()  # the rest of the batch
+
+
+def test_unwritable_folder(write_image: Writer) -> None:
+    frame = write_image("frame.png", np.full((32, 32), 9, np.uint8))
+    done = _run("segment", frame, "--out", "/proc/nowhere")
+    assert done.returncode == 2
+    assert "/proc/nowhere: cannot be used as output folder" in done.stderr
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("corroscope.demonstration.demo", interrupt)
+    assert cli.main(["demo"]) == 130
+    assert capsys.readouterr().err == "corroscope demo: interrupted\n"
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    for word in ("openvino", "the default", "onnxruntime", "bundle", "single-frame"):
+        assert word in said
+
+
+def test_doctor_finds_an_ill_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("corroscope.segmentation.bundle.SHIPPED", tmp_path)
+    assert cli.main(["doctor"]) == 2
+    streams = capsys.readouterr()
+    assert "model.json: missing" in streams.out
+    assert "not well: bundle" in streams.err
+
+
+def test_doctor_finds_an_ill_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from corroscope import diagnosis
+
+    def ill(bundle: object, name: str) -> None:
+        raise ImportError(f"no {name}")
+
+    monkeypatch.setattr(diagnosis, "start_engine", ill)
+    assert Finding("openvino", "no openvino", False) in diagnosis.doctor()
