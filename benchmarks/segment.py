@@ -23,7 +23,7 @@ import torch
 
 import corroscope
 from corroscope.frames.reading import read_frame
-from corroscope.segmentation.segment import segment_file
+from corroscope.segmentation.segment import segment_file, write_table
 from corroscope.synthesis.frame import make_frame
 
 
@@ -64,9 +64,9 @@ def reference_recipe(path: Path, network: torch.nn.Module) -> int:
     return windows
 
 
-def file_to_table(path: Path, segmenter: corroscope.Segmenter) -> object:
-    """Segment a file as corroscope does."""
-    return segmenter(read_frame(path)).particles
+def file_to_table(path: Path, segmenter: corroscope.Segmenter, folder: Path) -> None:
+    """From the file to its table of particles, written."""
+    write_table(segmenter(read_frame(path)).particles, folder)
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -109,7 +109,7 @@ def main() -> None:
             corroscope.Segmenter(precision="f32"),
             corroscope.Segmenter(engine="onnxruntime"),
         ):
-            table = seconds(partial(file_to_table, path, segmenter), chosen.repeats)
+            table = seconds(partial(file_to_table, path, segmenter, folder), chosen.repeats)
             files = seconds(partial(segment_file, path, segmenter, folder), chosen.repeats)
             label = f"{segmenter.engine.name} {segmenter.engine.precision}"
             print(

@@ -49,7 +49,7 @@ def test_both_ways_to_name_a_mask(tmp_path: Path) -> None:
 
 
 def test_no_dataset(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such folder; give the folder"):
+    with pytest.raises(DatasetError, match="no folder that can be read"):
         read_dataset(tmp_path / "missing")
     with pytest.raises(DatasetError, match="no images; put image and mask files"):
         read_dataset(tmp_path)
@@ -90,6 +90,33 @@ def test_mask_not_two_valued(dataset: Path, values: tuple[int, ...]) -> None:
 def test_broken_image_in_a_dataset(dataset: Path) -> None:
     (dataset / "image_3.png").write_text("x")
     with pytest.raises(FrameError, match="image_3.png: not a PNG"):
+        read_dataset(dataset)
+
+
+def test_inverted_mask(dataset: Path) -> None:
+    mask = cv2.imread(str(dataset / "mask_3.png"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(dataset / "mask_3.png"), 255 - np.asarray(mask))
+    with pytest.raises(DatasetError, match=r"mask_3.png: 9\d% of the pixels are particle; if"):
+        read_dataset(dataset)
+
+
+def test_patch_too_small(dataset: Path) -> None:
+    for kind in ("image", "mask"):
+        cv2.imwrite(str(dataset / f"{kind}_3.png"), np.zeros((8, 40), np.uint8))
+    with pytest.raises(DatasetError, match=r"image_3.png: 8×40 px is too small; give patches"):
+        read_dataset(dataset)
+
+
+def test_index_names_an_image_that_is_not_there(dataset: Path) -> None:
+    (dataset / "index.csv").write_text("image,surface_group\nimag_1.png,0\n")
+    with pytest.raises(DatasetError, match=r"index.csv: names imag_1.png, which is not there"):
+        read_dataset(dataset)
+
+
+def test_index_is_a_folder(dataset: Path) -> None:
+    (dataset / "index.csv").unlink()
+    (dataset / "index.csv").mkdir()
+    with pytest.raises(DatasetError, match=r"index.csv: cannot be understood"):
         read_dataset(dataset)
 
 

@@ -386,6 +386,37 @@ def test_frame_without_particles(tmp_path: Path, write_image: Writer) -> None:
     assert header == ",".join(column.name for column in PARTICLES)
 
 
+def test_one_image_needs_no_list(tmp_path: Path, frame_file: Path) -> None:
+    assert len(corroscope.segment(str(frame_file), out=tmp_path / "out")) > 0
+
+
+def test_an_annotators_mask_is_not_replaced(tmp_path: Path, frame_file: Path) -> None:
+    mask = tmp_path / "frame_mask.png"
+    mask.write_bytes(b"drawn by hand")
+    with pytest.raises(OutputError, match=r"frame_mask.png: stands there already and was not"):
+        corroscope.segment([frame_file], out=tmp_path)
+    with pytest.raises(OutputError, match=r"frame_mask.png: stands there already and was not"):
+        corroscope.segment([frame_file, mask], out=tmp_path)
+    assert mask.read_bytes() == b"drawn by hand"
+
+
+def test_own_results_are_replaced(tmp_path: Path, frame_file: Path) -> None:
+    for _ in range(2):
+        corroscope.segment([frame_file], out=tmp_path)
+
+
+def test_no_stale_result_beside_a_failure(tmp_path: Path, frame_file: Path) -> None:
+    out = tmp_path / "out"
+    corroscope.segment([frame_file], out=out)
+    frame_file.write_text("broken meanwhile")
+    with pytest.raises(FrameError):
+        corroscope.segment([frame_file], out=out)
+    assert not (out / "frame_mask.png").exists()
+    assert not (out / "frame_overlay.png").exists()
+    assert len(pd.read_csv(out / "particles.csv")) == 0
+    assert "error" in json.loads((out / "manifest.json").read_text())["inputs"][0]
+
+
 def test_no_images(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no images given"):
         corroscope.segment([], out=tmp_path / "out")
@@ -451,6 +482,20 @@ def test_nothing_half_written_when_the_disk_is_full(
     monkeypatch.undo()
     assert [path.name for path in out.iterdir()] == ["frame_mask.png"]
     assert (out / "frame_mask.png").read_bytes() == b"from before"
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (np.zeros((0, 20), np.uint8), "frame of 0×20 px is too small"),
+        (np.zeros((20, 20, 3), np.uint8), r"frame of shape \(20, 20, 3\); give one grey"),
+        (np.full((20, 20), np.nan, np.float32), "pixels that are NaN or infinite"),
+        (np.full((20, 20), -1, np.float32), "negative on the whole; give intensities"),
+    ],
+)
+def test_arrays_that_are_no_frames(frame: NDArray[np.uint8], message: str) -> None:
+    with pytest.raises(FrameError, match=message):
+        Segmenter()(frame)
 
 
 def test_progress(tmp_path: Path, frame_file: Path) -> None:

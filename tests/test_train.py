@@ -102,6 +102,54 @@ fit.fit(patches[:4], patches[4:], make_settings(eval(sys.argv[3])), Path(sys.arg
     assert resumed_history == history
 
 
+def test_two_devices(dataset: Path, tmp_path: Path) -> None:
+    script = """
+import sys
+from corroscope.cli import main
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+    (tmp_path / "main.py").write_text(script)
+    words = ["train", str(dataset), "--out", str(tmp_path / "runs"), "--accelerator", "cpu"]
+    words += ["--devices", "2"]
+    for name, value in QUICK.items():
+        words += ["--set", f"{name}={list(value) if isinstance(value, tuple) else value}"]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "main.py", *words], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["train1"]
+    metrics = json.loads((tmp_path / "runs" / "train1" / "metrics.json").read_text())
+    assert [row["epoch"] for row in metrics["history"]] == [0, 1]
+
+
+def test_cross_validation_killed_between_folds(
+    dataset: Path, tmp_path: Path, quick: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is finished is not trained again, and the result is that of one go."""
+    whole = corroscope.train(dataset, out=tmp_path / "a", settings=quick, cross_validate=True)
+    real, trained = fit.fit, []
+
+    def fails_in_the_third(*arguments: Any, **options: Any) -> Any:
+        trained.append(arguments[3].name)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit", fails_in_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            corroscope.train(dataset, out=tmp_path / "b", settings=quick, cross_validate=True)
+    steps: list[int] = []
+    monkeypatch.setattr(
+        fit.Fitting, "on_train_batch_start", lambda *_: steps.append(1), raising=False
+    )
+    resumed = corroscope.train(dataset, out=tmp_path / "b", resume=True)
+    assert len(steps) == 2 * quick.epochs * quick.steps_per_epoch  # one fold and the last fit
+    assert resumed.network == whole.network
+    assert resumed.card.metrics == whole.card.metrics
+
+
 def test_resume_takes_the_settings_of_the_run(
     dataset: Path, tmp_path: Path, quick: TrainSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, or 2 with one line on standard error.
+        Exit code: 0; 2 with one line on standard error; 130 after Ctrl-C.
     """
     chosen = _parser().parse_args(arguments)
     try:
@@ -124,7 +124,7 @@ def _demo(chosen: argparse.Namespace) -> None:
     folder = made.folder.resolve()
     dice, f1 = made.scores["dice"], made.scores["particle_f1_iou30"]
     print(f"Found {len(made.particles)} particles (Dice {dice:.2f}, F1 {f1:.2f} on known truth).")
-    print(f"Pictures:  {folder / 'demo_overlay.png'}  (of {folder / 'demo.png'})")
+    print(f"Pictures:  {folder / 'demo_overlay.png'}  (of {folder / 'frames' / 'demo.png'})")
     print(f"Mask:      {folder / 'demo_mask.png'}  (truth: demo_truth.png)")
     print(f"Table:     {folder / 'particles.csv'}")
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from corroscope.outputs import output_folder, replacing
+from corroscope.frames.reading import read_frame
+from corroscope.outputs import output_folder, write_png
 from corroscope.scoring.counts import count
 from corroscope.scoring.scores import scores
 from corroscope.segmentation.segment import segment
@@ -41,8 +41,8 @@ def demo(
 ) -> Demo:
     """Make a synthetic frame and find its corrosion products.
 
-    Writes the frame ``demo.png``, its true mask ``demo_truth.png`` and, as ``segment``
-    does, the mask found, the overlay, the table and the manifest.
+    Writes the frame ``frames/demo.png``, its true mask ``demo_truth.png`` and, as
+    ``segment`` does, the mask found, the overlay, the table and the manifest.
 
     Parameters
     ----------
@@ -65,10 +65,10 @@ def demo(
     True
     """
     folder = output_folder(out)
+    frame_file = output_folder(folder / "frames") / "demo.png"
     made = make_frame(SHAPE_PX, np.random.default_rng(SEED), particles=60, pits=2)
-    for name, pixels in (("demo", made.frame), ("demo_truth", made.mask.astype(np.uint8) * 255)):
-        with replacing(folder / f"{name}.png") as temporary:
-            cv2.imwrite(str(temporary), pixels)
-    particles = segment([folder / "demo.png"], out=folder, progress=progress)
-    mask = cv2.imread(str(folder / "demo_mask.png"), cv2.IMREAD_GRAYSCALE)
-    return Demo(folder, particles, scores(count(np.asarray(mask) > 0, made.mask)))
+    write_png(frame_file, made.frame)
+    write_png(folder / "demo_truth.png", made.mask.astype(np.uint8) * np.uint8(255))
+    particles = segment(frame_file, out=folder, progress=progress)
+    mask = read_frame(folder / "demo_mask.png") > 0
+    return Demo(folder, particles, scores(count(mask, made.mask)))

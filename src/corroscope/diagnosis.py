@@ -1,7 +1,6 @@
 """`corroscope doctor`: what is installed, and what will be used."""
 
 import importlib.util
-from importlib import metadata
 from typing import NamedTuple
 
 from corroscope.errors import CorroscopeError
@@ -57,8 +56,10 @@ def doctor() -> list[Finding]:
                 found.append(Finding(name, str(error), False))
             else:
                 default = ", the default" if name == ENGINES[0] else ""
-                version = metadata.version(name)
-                found.append(Finding(name, f"{version}, {engine.precision}{default}", True))
+                version = versions(name)[name]
+                found.append(
+                    Finding(name, f"{version}, {engine.device}, {engine.precision}{default}", True)
+                )
     for extra, module in (("train", "lightning"), ("smp", "segmentation_models_pytorch")):
         installed = importlib.util.find_spec(module) is not None
         hint = "installed" if installed else f"not installed: pip install 'corroscope[{extra}]'"

@@ -3,13 +3,17 @@
 import contextlib
 import hashlib
 import json
-import os
 import platform
+import secrets
 import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
 
 from corroscope.errors import OutputError
 
@@ -42,16 +46,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ['note.txt']
     """
     path = Path(path)
-    temporary: Path | None = None
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-        )
-        temporary = Path(name)
-        os.close(handle)
+        temporary.touch(exist_ok=False)
         yield temporary
-        # mkstemp makes files that only their owner can read; give the usual rights.
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         raise OutputError(
@@ -59,7 +57,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             "or make room"
         ) from error
     finally:
-        if temporary is not None:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
@@ -114,6 +112,22 @@ def write_json(path: str | Path, content: dict[str, Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
+    """Write a PNG file, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    pixels
+        ``(height, width)`` grey, or ``(height, width, 3)`` red, green, blue.
+    """
+    # Fast compression: on a 6-megapixel overlay the default takes longer than the network.
+    content = imagecodecs.png_encode(pixels, level=1)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def sha256(path: str | Path) -> str:
     """SHA-256 of a file.
 
@@ -137,7 +151,7 @@ def versions(*packages: str) -> dict[str, str]:
     Parameters
     ----------
     *packages
-        Names of installed distributions.
+        Names under which they are imported.
 
     Returns
     -------
@@ -153,11 +167,15 @@ def versions(*packages: str) -> dict[str, str]:
         "corroscope": metadata.version("corroscope"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        **{package: metadata.version(package) for package in packages},
+        **{package: _version(package) for package in packages},
     }
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _version(package: str) -> str:
+    """Version of the distribution that provides a package, whatever its own name.
+
+    ONNX Runtime and OpenCV come under several names, for several kinds of machine.
+    """
+    for name in metadata.packages_distributions().get(package, ()):
+        return metadata.version(name)
+    return "not installed"

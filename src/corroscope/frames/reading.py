@@ -1,7 +1,10 @@
 """One image file → one grey frame."""
 
+import contextlib
 import io
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
@@ -17,6 +20,12 @@ SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Red, green and blue in grey (Rec. ITU-R BT.601-7, section 2.5.1)."""
+
+_GREY_OR_RGB = (
+    tifffile.PHOTOMETRIC.MINISBLACK,
+    tifffile.PHOTOMETRIC.RGB,
+    tifffile.PHOTOMETRIC.YCBCR,  # decoded to RGB with the JPEG inside
+)
 
 _PNG_END = b"IEND\xaeB`\x82"
 
@@ -35,7 +44,8 @@ def read_frame(path: str | Path) -> NDArray[np.uint8 | np.uint16 | np.float32]:
 
     PNG, TIFF and JPEG, recognised by content and not by name; grey or colour, 8 or
     16 bits an intensity, or floating point. Colour becomes grey by luma, an alpha
-    channel is dropped. Intensities are not rescaled.
+    channel is dropped. Intensities are not rescaled. Rows and columns are those stored:
+    a JPEG's remark that it should be shown turned is not followed.
 
     Parameters
     ----------
@@ -69,10 +79,10 @@ def read_frame(path: str | Path) -> NDArray[np.uint8 | np.uint16 | np.float32]:
     if kind is None:
         raise FrameError(f"{path}: not a PNG, TIFF or JPEG image; convert it to one of these")
     try:
-        # A decoder that only warns about what it could not read has read a part.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            pixels = _decode(content, kind)
+        with _quiet_decoders():
+            pixels = _decode_tiff(content, path) if kind == "tiff" else _decode(content, kind)
+    except FrameError:
+        raise
     except Exception as error:  # each decoder has exceptions of its own, and Pillow several
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise FrameError(
@@ -82,14 +92,15 @@ def read_frame(path: str | Path) -> NDArray[np.uint8 | np.uint16 | np.float32]:
 
 
 def _content(path: Path) -> bytes:
-    if path.is_dir():
-        raise FrameError(f"{path}: is a folder; name the image files in it")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise FrameError(f"{path}: no such file; check the path") from None
-    except OSError as error:
-        raise FrameError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+    except IsADirectoryError:
+        raise FrameError(f"{path}: is a folder; name the image files in it") from None
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise FrameError(f"{path}: cannot be read ({reason}); check name and rights") from error
     if not content:
         raise FrameError(f"{path}: empty file (0 bytes); copy it anew")
     return content
@@ -102,16 +113,46 @@ def _decode(content: bytes, kind: str) -> NDArray[np.generic]:
         if _PNG_END not in content:
             raise ValueError("its end is missing")
         return np.asarray(imagecodecs.png_decode(content))
-    if kind == "jpeg":
-        with Image.open(io.BytesIO(content)) as image:
-            return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+
+
+def _decode_tiff(content: bytes, path: Path) -> NDArray[np.generic]:
     with tifffile.TiffFile(io.BytesIO(content)) as tiff:
-        series = tiff.series[0]
-        pixels = np.asarray(series.asarray())
+        page = tiff.pages.first
+        # Thumbnails are pages as well; a stack may also be one page with many frames.
+        pages = sum(not getattr(p, "is_reduced", False) for p in tiff.pages)
+        count = max(pages, tiff.series[0].size // max(page.size, 1))
+        if count > 1:
+            raise FrameError(f"{path}: holds {count} frames; give single frames, one file each")
+        pixels = np.asarray(page.asarray())
         # Planar colour has its samples first; put them last, as the others do.
-        if series.axes.startswith("S") and pixels.ndim == 3:
+        if page.axes.startswith("S") and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
+        photometric = page.photometric
+        if photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
+            return np.asarray(~pixels)
+        if photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+            # 16-bit colours of up to 256 levels; most files repeat 8 bits in them.
+            return np.asarray(np.moveaxis(page.colormap[:, pixels] >> 8, 0, -1), np.uint8)
+        if photometric not in _GREY_OR_RGB:
+            name = getattr(photometric, "name", photometric)
+            raise FrameError(f"{path}: TIFF in {name} colours; save it as grey or RGB")
         return pixels
+
+
+@contextlib.contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """What a decoder warns of is either harmless or followed by an exception."""
+    logger = logging.getLogger("tifffile")
+    was = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was
 
 
 def _grey(pixels: NDArray[np.generic], path: Path) -> NDArray[np.uint8 | np.uint16 | np.float32]:
@@ -125,9 +166,8 @@ def _grey(pixels: NDArray[np.generic], path: Path) -> NDArray[np.uint8 | np.uint
         )
     if not (pixels.dtype == bool or pixels.dtype.kind in "uif"):
         raise FrameError(f"{path}: pixels are {pixels.dtype}; give integers or floating point")
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        count = int(np.count_nonzero(~np.isfinite(pixels)))
-        raise FrameError(f"{path}: {count} pixels are NaN or infinite; replace them first")
+    if pixels.dtype.kind == "f":
+        pixels = _finite(pixels, path)
     if pixels.ndim == 3:
         grey = pixels[..., :3].astype(np.float32) @ np.asarray(LUMA_WEIGHTS, np.float32)
         pixels = np.rint(grey).astype(pixels.dtype) if pixels.dtype.kind == "u" else grey
@@ -138,3 +178,12 @@ def _grey(pixels: NDArray[np.generic], path: Path) -> NDArray[np.uint8 | np.uint
     if pixels.dtype == np.uint16:
         return pixels.astype(np.uint16)  # also brings big-endian files into native order
     return pixels.astype(np.float32)
+
+
+def _finite(pixels: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        narrowed = pixels.astype(np.float32)
+    count = int(np.count_nonzero(~np.isfinite(narrowed)))
+    if count:
+        raise FrameError(f"{path}: {count} pixels are NaN or infinite; replace them first")
+    return narrowed

@@ -5,12 +5,19 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corroscope.errors import DatasetError
 from corroscope.frames.reading import SUFFIXES, read_frame
+
+SMALLEST_PATCH_PX: Final = 16
+"""Shortest side of a patch."""
+
+LARGEST_SHARE: Final = 0.5
+"""A mask with a larger share of particle pixels is taken for an inverted one."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +69,21 @@ def read_dataset(folder: str | Path) -> list[Patch]:
     ------
     DatasetError
         If the folder is missing or empty, an image has no mask or a mask no image,
-        a mask has another size than its image or more than two values, or
-        ``index.csv`` cannot be understood.
+        a patch is smaller than 16×16 px, a mask has another size than its image, more
+        than two values or mostly particle, or ``index.csv`` cannot be understood or
+        names an image that is not there.
     FrameError
         If a file cannot be read as an image.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; give the folder of images and masks")
-    files = sorted(
-        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-    )
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: no folder that can be read ({error.strerror}); give the folder of images "
+            "and masks"
+        ) from error
+    files = [p for p in entries if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
     if not files:
         raise DatasetError(f"{folder}: no images; put image and mask files (PNG, TIFF) there")
     images = _by_key(p for p in files if "mask" not in p.stem)
@@ -83,10 +94,21 @@ def read_dataset(folder: str | Path) -> list[Patch]:
             raise DatasetError(f"{path}: has no mask; add {path.stem}_mask.png or remove it")
         raise DatasetError(f"{masks[key]}: is a mask without an image; add the image or remove it")
     places = _read_index(folder / "index.csv")
+    unknown = sorted(places.keys() - {path.name for path in images.values()})
+    if unknown:
+        raise DatasetError(
+            f"{folder / 'index.csv'}: names {unknown[0]}, which is not there; mend the name or "
+            "remove the row"
+        )
     patches = []
     for key in sorted(images):
         corner, group = places.get(images[key].name, (None, None))
         frame = read_frame(images[key])
+        if min(frame.shape) < SMALLEST_PATCH_PX:
+            raise DatasetError(
+                f"{images[key]}: {_size(frame.shape)} px is too small; "
+                f"give patches of {SMALLEST_PATCH_PX}×{SMALLEST_PATCH_PX} px or more"
+            )
         mask = _read_mask(masks[key], frame.shape)
         patches.append(Patch(images[key].name, frame, mask, corner, group))
     return patches
@@ -170,7 +192,13 @@ def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
             f"{path}: mask with values {', '.join(f'{v:g}' for v in levels[:4])}"
             f"{', …' if levels.size > 4 else ''}; use 0 for no particle and one other value"
         )
-    return np.asarray(values != 0)
+    mask = np.asarray(values != 0)
+    if mask.mean() > LARGEST_SHARE:
+        raise DatasetError(
+            f"{path}: {mask.mean():.0%} of the pixels are particle; if the mask is inverted, "
+            "save it with 0 for no particle"
+        )
+    return mask
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -178,8 +206,6 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _read_index(path: Path) -> dict[str, tuple[tuple[int, int] | None, str | None]]:
-    if not path.exists():
-        return {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, strict=True))
@@ -190,7 +216,9 @@ def _read_index(path: Path) -> dict[str, tuple[tuple[int, int] | None, str | Non
             )
             for row in rows
         }
-    except (UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+    except FileNotFoundError:
+        return {}
+    except (OSError, csv.Error, KeyError, ValueError, TypeError) as error:
         raise DatasetError(
             f"{path}: cannot be understood ({type(error).__name__}: {error}); mend it, or "
             "remove it and shared surface is found from the pixels"

@@ -88,7 +88,7 @@ def evaluate(
             name: [finite_or_none(low), finite_or_none(high)]
             for name, (low, high) in bounds.items()
         },
-        "versions": versions("numpy", "openvino", "onnxruntime"),
+        "versions": versions("numpy", "openvino", "onnxruntime", "cv2"),
     }
     per_image = pd.DataFrame(
         [

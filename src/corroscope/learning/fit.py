@@ -4,13 +4,15 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -114,8 +116,10 @@ class Fitting(lightning.LightningModule):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay
         )
+        # Not epochs times steps: several devices share the steps of an epoch.
+        steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, s.learning_rate, total_steps=s.epochs * s.steps_per_epoch, pct_start=0.1
+            optimizer, s.learning_rate, total_steps=steps, pct_start=0.1
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
@@ -141,11 +145,15 @@ class Fitting(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Pool the counts: a mean of patches' scores would depend on how they were cut."""
-        pooled = scores(self._counts)
+        counts = torch.tensor(astuple(self._counts), device=self.device)
+        gathered = self.all_gather(counts)  # from all devices
+        assert isinstance(gathered, Tensor)
+        pooled = scores(Counts(*gathered.reshape(-1, counts.numel()).sum(dim=0).tolist()))
         self._counts = Counts()
         for name in ("dice", "particle_f1_iou30"):
             # No particle found and none there is 0/0; the checkpoint needs a number.
-            self.log(name, float(np.nan_to_num(pooled[name])), prog_bar=True, sync_dist=True)
+            value = float(np.nan_to_num(pooled[name]))
+            self.log(name, value, prog_bar=True, rank_zero_only=False)
 
     def on_train_epoch_end(self) -> None:
         """Keep the epoch's figures for the curves."""
@@ -226,7 +234,8 @@ def fit(
         enable_version_counter=False,
     )
     last = ModelCheckpoint(folder, filename=LAST, enable_version_counter=False)
-    callbacks: list[lightning.Callback] = [EMAWeightAveraging(decay=settings.ema_decay), best, last]
+    averaging = WeightAveraging(avg_fn=partial(_moving_average, decay=settings.ema_decay))
+    callbacks: list[lightning.Callback] = [averaging, best, last]
     if validation:
         callbacks.append(EarlyStopping("dice", mode="max", patience=settings.patience))
     resumed = folder / f"{LAST}.ckpt"
@@ -234,6 +243,8 @@ def fit(
         trainer = lightning.Trainer(
             accelerator=accelerator,
             devices=devices,
+            # Spawned, since other processes would go through all of this command again.
+            strategy="ddp_spawn" if devices not in (1, "1", "auto") else "auto",
             precision=_precision(),
             max_epochs=settings.epochs,
             reload_dataloaders_every_n_epochs=1,
@@ -247,9 +258,20 @@ def fit(
             deterministic=True,
         )
         trainer.fit(fitting, ckpt_path=resumed if resumed.exists() else None, weights_only=True)
-    chosen = torch.load(folder / f"{BEST}.ckpt", map_location="cpu", weights_only=True)
+    # From files and not from memory: with several devices, others have trained.
+    chosen, latest = (
+        torch.load(folder / f"{name}.ckpt", map_location="cpu", weights_only=True)
+        for name in (BEST, LAST)
+    )
     fitting.load_state_dict(chosen["state_dict"])
-    return fitting.network.cpu().eval(), fitting.history
+    history: list[dict[str, float]] = latest["history"]
+    return fitting.network.cpu().eval(), history
+
+
+def _moving_average(average: Tensor, current: Tensor, _: Tensor | int, decay: float) -> Tensor:
+    # Lightning's own callback for this holds a closure, which cannot be sent to the
+    # processes of further devices.
+    return decay * average + (1 - decay) * current
 
 
 @contextlib.contextmanager

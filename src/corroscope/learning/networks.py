@@ -69,19 +69,22 @@ def build_network(settings: TrainSettings) -> nn.Module:
     network: nn.Module
     if settings.architecture == "unetpp":
         network = UNetPlusPlus(1, settings.widths)
-        heads = list(network.heads)
+        heads: list[nn.Module] = list(network.heads)
     elif settings.architecture == "unet":
         network = UNet(1, settings.widths)
         heads = [network.head]
     else:
         network = _OneHead(_from_smp(settings))
-        heads = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.out_channels == 1]
-        heads = heads[-1:]
+        convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+        heads = [*convolutions[-1:]]
     # Without this the first hundred steps only learn that particles are rare.
     bias = math.log(settings.foreground / (1 - settings.foreground))
     for head in heads:
-        assert isinstance(head, nn.Conv2d)
-        assert head.bias is not None
+        if not (isinstance(head, nn.Conv2d) and head.out_channels == 1 and head.bias is not None):
+            raise SettingsError(
+                f"architecture {settings.architecture}: does not end with a convolution whose bias "
+                "can be set; choose another"
+            )
         nn.init.constant_(head.bias, bias)
     return network
 
@@ -152,6 +155,7 @@ def _from_smp(settings: TrainSettings) -> nn.Module:
     except (KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise SettingsError(
-            f"architecture {settings.architecture} with encoder {settings.encoder}: {reason}"
+            f"architecture {settings.architecture} with encoder {settings.encoder}: {reason}; "
+            "choose another"
         ) from error
     return network

@@ -36,7 +36,7 @@ class TrainSettings(BaseModel):
     architecture: str = Field(
         "unetpp",
         description="unetpp, unet, or smp:NAME for one of segmentation-models-pytorch",
-        pattern=r"^(unetpp|unet|smp:[A-Za-z]+)$",
+        pattern=r"^(unetpp|unet|smp:[A-Za-z0-9]+)$",
     )
     encoder: str = Field("timm-efficientnet-b0", description="encoder of an smp: architecture")
     widths: tuple[int, ...] = Field(

@@ -111,7 +111,7 @@ def train(
             "particle_pixels": int(sum(patch.mask.sum() for patch in patches)),
             "cross_validated": cross_validate,
             "settings": settings.model_dump(mode="json"),
-            "versions": versions("torch", "lightning", "numpy", "opencv-python-headless"),
+            "versions": versions("torch", "lightning", "numpy", "cv2"),
         },
         metrics=metrics,
         provenance={"source": source},

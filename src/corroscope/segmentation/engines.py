@@ -23,6 +23,7 @@ class Engine(Protocol):
 
     name: EngineName
     precision: Literal["f32", "bf16"]
+    device: Literal["CPU", "GPU"]
 
     def predict(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of a window of contrast already scaled, ``(height, width)`` both."""
@@ -77,6 +78,7 @@ class OpenVinoEngine:
     """OpenVINO on the processor; compiles once for each size of window."""
 
     name: EngineName = "openvino"
+    device: Literal["CPU", "GPU"] = "CPU"
 
     def __init__(self, bundle: Bundle, precision: Precision) -> None:
         self._core = _import_openvino().Core()
@@ -122,12 +124,17 @@ class OnnxRuntimeEngine:
         # By default it counts the machine's processors, not those we may use.
         options.intra_op_num_threads = available_processors()
         try:
+            # No other: some compute in half precision and do not say so.
+            usable = ("CUDAExecutionProvider", "CPUExecutionProvider")
+            available = onnxruntime.get_available_providers()
             self._session = onnxruntime.InferenceSession(
-                bundle.network, options, providers=onnxruntime.get_available_providers()
+                bundle.network, options, providers=[p for p in usable if p in available]
             )
         except Exception as error:  # its exceptions have no public base class
             raise _unreadable(bundle, "ONNX Runtime") from error
         self._input = self._session.get_inputs()[0].name
+        on_gpu = self._session.get_providers()[0] == "CUDAExecutionProvider"
+        self.device: Literal["CPU", "GPU"] = "GPU" if on_gpu else "CPU"
 
     def predict(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of one window."""

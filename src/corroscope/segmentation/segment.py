@@ -1,29 +1,37 @@
 """`corroscope segment`: image files in, masks, overlays and a table out."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
-from numpy.typing import NDArray
 
 from corroscope.errors import BatchError, CorroscopeError, FrameError, OutputError, SettingsError
 from corroscope.frames.reading import read_frame
-from corroscope.outputs import output_folder, replacing, sha256, versions, write_json
+from corroscope.outputs import (
+    output_folder,
+    replacing,
+    sha256,
+    versions,
+    write_json,
+    write_png,
+)
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
 from corroscope.segmentation.overlay import draw_overlay
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.tables import PARTICLES, PARTICLES_UM
 
+MANIFEST: Final = "manifest.json"
+
 
 def segment(
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
     model: str | Path | None = None,
@@ -42,9 +50,9 @@ def segment(
     Parameters
     ----------
     images
-        Image files: PNG, TIFF or JPEG, grey or colour, 8 or 16 bits, 16×16 px or more.
+        Image files, or one: PNG, TIFF or JPEG, grey or colour, 8 or 16 bits, 16×16 px or more.
     out
-        Output folder, made if missing.
+        Output folder, made if missing. A mask that stands there and is not ours is not replaced.
     model
         Bundle folder; without it, the bundle that comes with corroscope.
     pixel_size
@@ -66,21 +74,21 @@ def segment(
     ------
     BatchError
         After the others were done, if some images could not be.
-    FrameError
+    FrameError, OutputError
         If there is one image only and it could not be done.
-    BundleError, EngineError, SettingsError, OutputError
+    BundleError, EngineError, SettingsError
         Before any image is touched.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = cv2.imwrite(f"{folder}/frame.png", np.full((64, 64), 200, np.uint8))
+    ...     write_png(f"{folder}/frame.png", np.full((64, 64), 200, np.uint8))
     ...     table = segment([f"{folder}/frame.png"], out=f"{folder}/result")
     ...     sorted(path.name for path in Path(folder, "result").iterdir())
     ['frame_mask.png', 'frame_overlay.png', 'manifest.json', 'particles.csv', 'particles.parquet']
     """
-    paths = [Path(image) for image in images]
+    paths = [Path(images)] if isinstance(images, str | Path) else [Path(i) for i in images]
     if not paths:
         raise SettingsError("no images given; name at least one image file")
     if pixel_size is not None and not 0 < pixel_size < float("inf"):
@@ -92,10 +100,27 @@ def segment(
         threshold=threshold,
         min_area_px=min_area,
     )
+    _refuse_to_replace(paths, Path(out))
     folder = output_folder(out)
+    manifest: dict[str, Any] = {
+        "command": "segment",
+        "versions": versions("numpy", "openvino", "onnxruntime", "cv2"),
+        "bundle": {
+            "name": segmenter.bundle.card.name,
+            "network_sha256": segmenter.bundle.card.network_sha256,
+        },
+        "settings": {
+            "engine": segmenter.engine.name,
+            "device": segmenter.engine.device,
+            "precision": segmenter.engine.precision,
+            "threshold": segmenter.threshold,
+            "min_area_px": segmenter.min_area_px,
+            "pixel_size_um": pixel_size,
+        },
+        "inputs": [],
+    }
     stems = Counter(path.stem for path in paths)
     tables: list[pd.DataFrame] = []
-    inputs: list[dict[str, Any]] = []
     failures: dict[str, CorroscopeError] = {}
     for index, path in enumerate(paths):
         entry: dict[str, Any] = {"image": str(path), "frame": index}
@@ -112,35 +137,45 @@ def segment(
             tables.append(table)
             entry |= {"sha256": sha256(path), "particles": len(table)}
         except CorroscopeError as error:
+            if isinstance(error, FrameError) and (folder / MANIFEST).exists():
+                # What an earlier call found in this image must not pass for this one's.
+                _remove_pictures(path.stem, folder)
             failures[f"{index}: {path}"] = error
             entry |= {"error": str(error)}
-        inputs.append(entry)
+        manifest["inputs"].append(entry)
         if progress is not None:
             progress(index + 1, len(paths))
-    if len(failures) == len(paths) == 1:
-        raise next(iter(failures.values()))
+    alone = next(iter(failures.values())) if len(failures) == len(paths) == 1 else None
+    if alone is not None and not (folder / MANIFEST).exists():
+        raise alone
     particles = _complete(tables, pixel_size)
-    _write_table(particles, folder)
-    manifest = {
-        "command": "segment",
-        "versions": versions("numpy", "openvino", "onnxruntime", "opencv-python-headless"),
-        "bundle": {
-            "name": segmenter.bundle.card.name,
-            "network_sha256": segmenter.bundle.card.network_sha256,
-        },
-        "settings": {
-            "engine": segmenter.engine.name,
-            "precision": segmenter.engine.precision,
-            "threshold": segmenter.threshold,
-            "min_area_px": segmenter.min_area_px,
-            "pixel_size_um": pixel_size,
-        },
-        "inputs": inputs,
-    }
-    write_json(folder / "manifest.json", manifest)
+    write_table(particles, folder)
+    write_json(folder / MANIFEST, manifest)
+    if alone is not None:
+        raise alone
     if failures:
         raise BatchError({k: str(e) for k, e in failures.items()}, len(paths) - len(failures))
     return particles
+
+
+def _refuse_to_replace(inputs: Sequence[Path], out: Path) -> None:
+    """A mask here is called as an annotator's is: ``x_mask.png`` beside ``x.png``."""
+    ours = (out / MANIFEST).exists()
+    given = {path.absolute() for path in inputs}
+    for path in inputs:
+        mask = (out / f"{path.stem}_mask.png").absolute()
+        theirs = mask.parent == path.absolute().parent and mask.exists() and not ours
+        if mask in given or theirs:
+            raise OutputError(
+                f"{mask}: stands there already and was not written by corroscope; choose "
+                "another output folder"
+            )
+
+
+def _remove_pictures(stem: str, folder: Path) -> None:
+    for kind in ("mask", "overlay"):
+        with contextlib.suppress(OSError):
+            (folder / f"{stem}_{kind}.png").unlink(missing_ok=True)
 
 
 def segment_file(path: Path, segmenter: Segmenter, folder: Path) -> pd.DataFrame:
@@ -173,17 +208,9 @@ def segment_file(path: Path, segmenter: Segmenter, folder: Path) -> pd.DataFrame
     except FrameError as error:
         raise FrameError(f"{path}: {error}") from None
     mask = found.labels > 0
-    _write_png(folder / f"{path.stem}_mask.png", mask.astype(np.uint8) * np.uint8(255))
-    _write_png(folder / f"{path.stem}_overlay.png", draw_overlay(frame, mask)[..., ::-1])
+    write_png(folder / f"{path.stem}_mask.png", mask.astype(np.uint8) * np.uint8(255))
+    write_png(folder / f"{path.stem}_overlay.png", draw_overlay(frame, mask))
     return found.particles
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    # Fast compression: on a 6-megapixel overlay the default takes longer than the network.
-    written, content = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    assert written  # uint8 arrays of these shapes can always be encoded
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.tobytes())
 
 
 def _complete(tables: list[pd.DataFrame], pixel_size_um: float | None) -> pd.DataFrame:
@@ -202,7 +229,21 @@ def _complete(tables: list[pd.DataFrame], pixel_size_um: float | None) -> pd.Dat
     return particles[[c.name for c in columns]].astype({c.name: c.dtype for c in columns})
 
 
-def _write_table(particles: pd.DataFrame, folder: Path) -> None:
+def write_table(particles: pd.DataFrame, folder: Path) -> None:
+    """Write a table of particles as CSV and as Parquet with units.
+
+    Parameters
+    ----------
+    particles
+        Columns of `corroscope.tables`.
+    folder
+        Existing folder for ``particles.csv`` and ``particles.parquet``.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
     with replacing(folder / "particles.csv") as temporary:
         particles.to_csv(temporary, index=False, float_format="%.6g")
     units = {c.name: c for c in PARTICLES + PARTICLES_UM}

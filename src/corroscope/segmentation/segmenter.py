@@ -106,8 +106,10 @@ class Segmenter:
         Raises
         ------
         FrameError
-            If the frame is too small.
+            If the frame is too small, not two-dimensional, not finite or not an image
+            of intensities (more negative than positive).
         """
+        _check(frame)
         contrast = relative_contrast(frame, self.bundle.card.background_sigma_px)
         probability = self.probability(contrast)
         labels = find_particles(probability, self.threshold, self.min_area_px)
@@ -125,20 +127,24 @@ class Segmenter:
         -------
         ndarray of float32
             ``(height, width)``, 0 to 1.
-
-        Raises
-        ------
-        FrameError
-            If the frame is smaller than 16×16.
         """
-        height, width = contrast.shape
-        if min(height, width) < SMALLEST_FRAME_PX:
-            raise FrameError(
-                f"frame of {height}×{width} px is too small; "
-                f"give {SMALLEST_FRAME_PX}×{SMALLEST_FRAME_PX} px or more"
-            )
         card = self.bundle.card
         sees = card.receptive_field_px
         margin = UNBOUNDED_MARGIN_PX if sees is None else sees
         scaled = contrast / np.float32(card.contrast_scale)
         return run_tiled(scaled, self.engine.predict, TILE_PX, margin, card.pooling_stride_px)
+
+
+def _check(frame: NDArray[np.uint8 | np.uint16 | np.float32]) -> None:
+    if frame.ndim != 2:
+        raise FrameError(f"frame of shape {frame.shape}; give one grey frame, height × width")
+    height, width = frame.shape
+    if min(height, width) < SMALLEST_FRAME_PX:
+        raise FrameError(
+            f"frame of {height}×{width} px is too small; "
+            f"give {SMALLEST_FRAME_PX}×{SMALLEST_FRAME_PX} px or more"
+        )
+    if not np.isfinite(frame).all():
+        raise FrameError("frame has pixels that are NaN or infinite; replace them first")
+    if frame.dtype.kind != "u" and float(frame.mean()) < 0:
+        raise FrameError("frame is negative on the whole; give intensities, not a difference")

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 SPECK_AREA_PX: Final = (10.0, 20.0, 103.0)
 """5, 50 and 95 % quantiles of the area of annotated particles in real frames."""
 
-CONTRAST: Final = (0.07, 0.20, 0.38)
-"""5, 50 and 95 % quantiles of how much light a particle takes away."""
+CONTRAST: Final = (0.12, 0.35, 0.65)
+"""5, 50 and 95 % quantiles of how much light a particle takes away, before any blur."""
+
+MARGIN_PX: Final = 0.9
+"""Annotators draw a particle's outline about so far outside its half contrast."""
 
 
 class SyntheticFrame(NamedTuple):
@@ -70,8 +73,8 @@ def make_frame(
     # Specks that were always there are smaller and fainter than most products.
     for _ in range(rng.poisson(400 * area_mpx)):
         place = (rng.uniform(0, shape[0]), rng.uniform(0, shape[1]))
-        area = float(np.exp(rng.normal(np.log(7), 0.5)))
-        _darken(light, place, area, float(rng.uniform(0.03, 0.12)), 1.4, 0.7, rng)
+        area = float(np.exp(rng.normal(np.log(9), 0.5)))
+        _darken(light, place, area, float(rng.uniform(0.05, 0.2)), 1.4, 0.7, rng)
     mouths = [
         (rng.uniform(0.2, 0.8) * shape[0], rng.uniform(0.2, 0.8) * shape[1]) for _ in range(pits)
     ]
@@ -146,7 +149,7 @@ def _darken(
     rng: np.random.Generator,
 ) -> NDArray[np.bool_]:
     """Take light away in an irregular ellipse with a soft edge; tell where."""
-    radius = np.sqrt(area_px / np.pi)
+    radius = max(0.7, np.sqrt(area_px / np.pi) - MARGIN_PX)
     angle, waves = rng.uniform(0, np.pi), rng.normal(0, 0.12, 3)
     reach = int(np.ceil(radius * elongation * 1.6 + 4 * blur_px)) + 1
     row, column = int(place[0]), int(place[1])
@@ -163,7 +166,7 @@ def _darken(
     soft = 1 / (1 + np.exp(-2.5 * distance / blur_px))
     light[rows, columns] *= (1 - contrast * soft).astype(np.float32)
     where = np.zeros(light.shape, bool)
-    where[rows, columns] = distance >= -0.5
+    where[rows, columns] = distance >= -MARGIN_PX
     return where
 
 
