@@ -76,6 +76,14 @@ def test_missing_training_extra_in_python(monkeypatch: pytest.MonkeyPatch) -> No
         corroscope.train  # noqa: B018
 
 
+def test_a_part_of_corroscope_that_is_missing_is_no_missing_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "corroscope.learning.train", None)
+    with pytest.raises(ModuleNotFoundError, match="corroscope.learning.train"):
+        corroscope.train  # noqa: B018
+
+
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
@@ -124,7 +132,7 @@ def test_train_and_evaluate(
         (["--set", "epochs"], "--set epochs: give it as NAME=VALUE"),
         (["--set", "epochs='"], "--set epochs=': not understood"),
         (["--set", "epochs=none"], "epochs: 'none'"),
-        (["--resume", "--epochs", "3"], "give no others"),
+        (["--resume", "--epochs", "3"], "give nothing else"),
         (["--config", "missing.toml"], "missing.toml: cannot be read"),
     ],
 )

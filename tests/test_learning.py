@@ -252,7 +252,7 @@ def test_pasted_particle_keeps_its_contrast_and_size() -> None:
 
 
 def test_empty_batch_still_teaches() -> None:
-    """Dice alone has no gradient there, so that inventing particles would be free."""
+    """Dice alone has next to no gradient there: inventing particles would be free."""
     target = torch.zeros(2, 1, 16, 16)
     gradients = []
     for dice_weight in (0.5, 0.0):

@@ -1,6 +1,7 @@
 """Training, from the folder of patches to the bundle."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from corroscope.learning import export, fit, train
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.export import check_parity, export_bundle
 from corroscope.learning.judge import Judged, judge
-from corroscope.learning.runs import new_run, unfinished_run
+from corroscope.learning.runs import ASKED, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.segmentation.bundle import load_bundle
 
@@ -180,14 +181,78 @@ def test_resume_what_is_not_there(tmp_path: Path) -> None:
             unfinished_run(out, "0")
 
 
-def test_resume_without_a_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("record", [None, "", "[]", "{}"])
+def test_resume_without_a_record(tmp_path: Path, record: str | None) -> None:
     (tmp_path / "train1").mkdir()
-    with pytest.raises(SettingsError, match="run.json: missing or broken"):
+    if record is not None:
+        (tmp_path / "train1" / "manifest.json").write_text(record)
+    with pytest.raises(SettingsError, match=r"manifest.json: missing or broken"):
         unfinished_run(tmp_path, "0")
 
 
+def test_resume_takes_nothing_else(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:
+    for options in ({"settings": quick}, {"cross_validate": True}, {"name": "other"}):
+        with pytest.raises(SettingsError, match="--resume goes on with a run as it was started"):
+            corroscope.train(dataset, out=tmp_path, resume=True, **options)
+
+
+def test_two_trainings_at_once_take_two_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train1").mkdir()
+    monkeypatch.setattr("corroscope.learning.runs._numbers", lambda _: [])
+    assert new_run(tmp_path, {}).name == "train2"
+
+
+@pytest.mark.parametrize("machine", [{"accelerator": "gpu"}, {"devices": "few"}])
+def test_no_such_machine(dataset: Path, tmp_path: Path, machine: dict[str, str]) -> None:
+    if torch.cuda.is_available() and "accelerator" in machine:
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(SettingsError, match="cannot be used here .*; try --accelerator cpu"):
+        corroscope.train(dataset, out=tmp_path / "runs", **machine)  # type: ignore[arg-type]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_interrupted_training(
+    dataset: Path, tmp_path: Path, quick: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning exits the process with code 1, and no longer listens to Ctrl-C."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(fit.Fitting, "on_train_batch_start", interrupt, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit(read_dataset(dataset), [], quick, tmp_path)
+    assert signal.getsignal(signal.SIGINT) == before
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_an_early_stop_is_not_resumed(dataset: Path, tmp_path: Path) -> None:
+    patches = read_dataset(dataset)
+    settings = make_settings(QUICK | {"epochs": 8, "patience": 1, "learning_rate": 1e-9})
+    _, first = fit.fit(patches[:4], patches[4:], settings, tmp_path)
+    _, second = fit.fit(patches[:4], patches[4:], settings, tmp_path)
+    assert first == second
+    assert len(first) < 8
+
+
+def test_broken_checkpoint(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:
+    (tmp_path / "last.ckpt").write_bytes(b"cut off")
+    with pytest.raises(SettingsError, match=r"last.ckpt: checkpoint cannot be read; start"):
+        fit.fit(read_dataset(dataset), [], quick, tmp_path)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (2, 1), (1, 3), (1, 10), (2, 5), (3, 5)])
+def test_any_number_of_steps(dataset: Path, tmp_path: Path, epochs: int, steps: int) -> None:
+    settings = make_settings(QUICK | {"epochs": epochs, "steps_per_epoch": steps})
+    _, history = fit.fit(read_dataset(dataset), [], settings, tmp_path)
+    assert len(history) == epochs
+
+
 def test_resume_on_other_data(tmp_path: Path) -> None:
-    new_run(tmp_path, {"dataset_sha256": "a"})
+    new_run(tmp_path, dict.fromkeys(ASKED, "a"))
     with pytest.raises(SettingsError, match="was started on other data"):
         unfinished_run(tmp_path, "b")
 
@@ -261,12 +326,13 @@ def test_parity_is_measured_on_something(tmp_path: Path, quick: TrainSettings) -
 
 def test_precision_follows_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert fit._precision() == "32-true"
+    assert fit._precision("auto") == "32-true"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert fit._precision() == "bf16-mixed"
+    assert fit._precision("auto") == "bf16-mixed"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    assert fit._precision() == "16-mixed"
+    assert fit._precision("auto") == "16-mixed"
+    assert fit._precision("cpu") == "bf16-mixed"
 
 
 # Judging
@@ -299,4 +365,5 @@ def test_evaluate(dataset: Path, tmp_path: Path) -> None:
 def test_evaluate_tells_what_was_seen(real_folder: Path, tmp_path: Path) -> None:
     metrics = corroscope.evaluate(real_folder, out=tmp_path)
     assert metrics["seen_in_training"] == metrics["patches"] == 74
-    assert metrics["bundle"]["name"] == load_bundle().card.name
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["bundle"]["name"] == load_bundle().card.name

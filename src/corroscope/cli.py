@@ -105,10 +105,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="judge on every patch by folds that share no surface, then learn from all",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with the newest run in DIR")
-    parser.add_argument("--name", default="own", help="name of the bundle")
-    parser.add_argument("--source", default="not stated", help="where the data come from")
+    parser.add_argument("--name", help="name of the bundle")
+    parser.add_argument("--source", help="where the data come from")
     parser.add_argument("--accelerator", default="auto", help="cpu, gpu, … (Lightning's names)")
-    parser.add_argument("--devices", default="auto", help="number of devices")
+    parser.add_argument("--devices", default="1", help="number of devices (default: 1)")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -159,13 +159,11 @@ def _train(chosen: argparse.Namespace) -> None:
     for name in ("architecture", "encoder", "epochs", "seed"):
         if getattr(chosen, name) is not None:
             changes[name] = getattr(chosen, name)
-    if chosen.resume and changes:
-        raise SettingsError("--resume goes on with the settings of the run; give no others")
     devices = int(chosen.devices) if chosen.devices.isdecimal() else chosen.devices
     bundle = corroscope.train(
         chosen.dataset,
         out=chosen.out,
-        settings=make_settings(changes),
+        settings=make_settings(changes) if changes or not chosen.resume else None,
         cross_validate=chosen.cross_validate,
         resume=chosen.resume,
         name=chosen.name,

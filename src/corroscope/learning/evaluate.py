@@ -29,7 +29,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a bundle on annotated patches, at its own threshold and smallest area.
 
-    Writes ``metrics.json``, ``per_image.csv`` and ``examples.png``.
+    Writes ``metrics.json``, ``per_image.csv``, ``examples.png`` and ``manifest.json``.
 
     Parameters
     ----------
@@ -73,22 +73,27 @@ def evaluate(
     seen = [patch_hash(patch)[:16] in known for patch in patches]
     bounds = intervals(counts, of_patch.tolist(), np.random.default_rng(0))
     metrics: dict[str, Any] = {
-        "command": "evaluate",
-        "bundle": {"name": bundle.card.name, "network_sha256": bundle.card.network_sha256},
-        "dataset_sha256": dataset_hash(patches),
         "patches": len(patches),
         "surfaces": int(surfaces),
         "seen_in_training": sum(seen),
-        "threshold": segmenter.threshold,
-        "min_area_px": segmenter.min_area_px,
-        "engine": segmenter.engine.name,
-        "precision": segmenter.engine.precision,
         "scores": finite(scores(sum(counts, Counts()))),
         "intervals_95": {
             name: [finite_or_none(low), finite_or_none(high)]
             for name, (low, high) in bounds.items()
         },
+    }
+    manifest = {
+        "command": "evaluate",
         "versions": versions("numpy", "openvino", "onnxruntime", "cv2"),
+        "bundle": {"name": bundle.card.name, "network_sha256": bundle.card.network_sha256},
+        "dataset_sha256": dataset_hash(patches),
+        "settings": {
+            "engine": segmenter.engine.name,
+            "device": segmenter.engine.device,
+            "precision": segmenter.engine.precision,
+            "threshold": segmenter.threshold,
+            "min_area_px": segmenter.min_area_px,
+        },
     }
     per_image = pd.DataFrame(
         [
@@ -102,4 +107,5 @@ def evaluate(
         per_image.to_csv(temporary, index=False, float_format="%.6g")
     draw_examples(examples, folder / "examples.png")
     write_json(folder / "metrics.json", metrics)
+    write_json(folder / "manifest.json", manifest)
     return metrics

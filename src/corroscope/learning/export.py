@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from corroscope.errors import ExportError
-from corroscope.learning.fit import CONTRAST_SCALE
+from corroscope.learning.crops import CONTRAST_SCALE
 from corroscope.learning.networks import geometry
 from corroscope.learning.settings import TrainSettings
 from corroscope.segmentation.bundle import Bundle, Card, write_bundle

@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
@@ -12,79 +14,26 @@ from typing import Any, Final
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
-from numpy.typing import NDArray
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from corroscope.frames.contrast import relative_contrast
-from corroscope.learning.augment import random_crop
+from corroscope.errors import SettingsError
+from corroscope.learning.crops import Crops, WholePatches
 from corroscope.learning.dataset import Patch
 from corroscope.learning.losses import deep_supervision_loss
-from corroscope.learning.networks import build_network, geometry
-from corroscope.learning.paste import cut_sprites, paste_particle
+from corroscope.learning.networks import build_network
 from corroscope.learning.settings import TrainSettings
+from corroscope.outputs import replacing
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
 
-CONTRAST_SCALE: Final = 0.1
-"""Relative contrast that the network sees as 1: a clear particle is near −1."""
-
 LAST: Final = "last"
 BEST: Final = "best"
-
-
-class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Random crops of one epoch; crop ``i`` depends on seed, epoch and ``i`` alone.
-
-    So the crops are the same whether training ran through or was killed and resumed,
-    and whichever process draws them.
-    """
-
-    def __init__(self, patches: Sequence[Patch], settings: TrainSettings, epoch: int) -> None:
-        self._contrasts = contrasts(patches, settings)
-        self._masks = [patch.mask for patch in patches]
-        self._sprites = cut_sprites(self._contrasts, self._masks)
-        # Large particles are rare, and most of what is missed; small ones must not vanish.
-        weights = np.sqrt([sprite.mask.sum() for sprite in self._sprites])
-        self._weights = weights / weights.sum() if self._sprites else weights
-        self._settings = settings
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self._settings.steps_per_epoch * self._settings.batch_size
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        settings = self._settings
-        rng = np.random.default_rng([settings.seed, self.epoch, index])
-        pick = int(rng.integers(len(self._masks)))
-        crop, target = random_crop(
-            self._contrasts[pick], self._masks[pick], settings.crop_px, settings.augmentation, rng
-        )
-        if self._sprites:
-            for _ in range(rng.poisson(settings.augmentation.pasted)):
-                sprite = self._sprites[rng.choice(len(self._sprites), p=self._weights)]
-                paste_particle(crop, target, sprite, rng)
-        return torch.from_numpy(crop)[None] / CONTRAST_SCALE, torch.from_numpy(target)[None]
-
-
-class WholePatches(Dataset[tuple[Tensor, Tensor]]):
-    """Patches whole and unaugmented, mirrored up to the network's stride."""
-
-    def __init__(self, patches: Sequence[Patch], settings: TrainSettings) -> None:
-        self._contrasts = contrasts(patches, settings)
-        self._masks = [patch.mask for patch in patches]
-        self._stride = geometry(settings).stride_px
-
-    def __len__(self) -> int:
-        return len(self._masks)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        contrast = self._contrasts[index]
-        surplus = [(0, -length % self._stride) for length in contrast.shape]
-        padded = np.pad(contrast, surplus, mode="symmetric") / np.float32(CONTRAST_SCALE)
-        return torch.from_numpy(padded)[None], torch.from_numpy(self._masks[index])[None]
+FINISHED: Final = "finished"
 
 
 class Fitting(lightning.LightningModule):
@@ -119,7 +68,7 @@ class Fitting(lightning.LightningModule):
         # Not epochs times steps: several devices share the steps of an epoch.
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, s.learning_rate, total_steps=steps, pct_start=0.1
+            optimizer, s.learning_rate, total_steps=steps, pct_start=_rising_share(steps)
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
@@ -170,24 +119,6 @@ class Fitting(lightning.LightningModule):
         self.history = checkpoint["history"]
 
 
-def contrasts(patches: Sequence[Patch], settings: TrainSettings) -> list[NDArray[np.float32]]:
-    """Relative contrast of each patch.
-
-    Parameters
-    ----------
-    patches
-        The patches.
-    settings
-        For the width of the background.
-
-    Returns
-    -------
-    list of ndarray of float32
-        In the same order.
-    """
-    return [relative_contrast(patch.frame, settings.background_sigma_px) for patch in patches]
-
-
 def fit(
     training: Sequence[Patch],
     validation: Sequence[Patch],
@@ -195,7 +126,7 @@ def fit(
     folder: Path,
     *,
     accelerator: str = "auto",
-    devices: int | str = "auto",
+    devices: int | str = 1,
     progress: bool = False,
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train a network from random weights, or go on where a killed training stopped.
@@ -223,6 +154,14 @@ def fit(
         With the averaged weights of the best epoch, in evaluation mode, on the CPU.
     history : list of dict
         Figures of each epoch.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such accelerator or number of devices, or a checkpoint to go on
+        from cannot be read.
+    OutputError
+        If a checkpoint cannot be written.
     """
     torch.manual_seed(settings.seed)
     fitting = Fitting(training, validation, settings)
@@ -239,13 +178,11 @@ def fit(
     if validation:
         callbacks.append(EarlyStopping("dice", mode="max", patience=settings.patience))
     resumed = folder / f"{LAST}.ckpt"
-    with _quiet():
-        trainer = lightning.Trainer(
-            accelerator=accelerator,
-            devices=devices,
-            # Spawned, since other processes would go through all of this command again.
-            strategy="ddp_spawn" if devices not in (1, "1", "auto") else "auto",
-            precision=_precision(),
+    with _tamed():
+        trainer = _trainer(
+            accelerator,
+            devices,
+            plugins=[WholeCheckpoints()],
             max_epochs=settings.epochs,
             reload_dataloaders_every_n_epochs=1,
             logger=TensorBoardLogger(folder, name="tensorboard", version=""),
@@ -255,9 +192,12 @@ def fit(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if validation else 0,
-            deterministic=True,
         )
-        trainer.fit(fitting, ckpt_path=resumed if resumed.exists() else None, weights_only=True)
+        # A training that stopped early would go on if it were resumed.
+        if not (folder / FINISHED).exists():
+            checkpoint = resumed if resumed.exists() else None
+            trainer.fit(fitting, ckpt_path=checkpoint, weights_only=True)
+            (folder / FINISHED).touch()
     # From files and not from memory: with several devices, others have trained.
     chosen, latest = (
         torch.load(folder / f"{name}.ckpt", map_location="cpu", weights_only=True)
@@ -274,12 +214,81 @@ def _moving_average(average: Tensor, current: Tensor, _: Tensor | int, decay: fl
     return decay * average + (1 - decay) * current
 
 
+def check_machine(accelerator: str, devices: int | str) -> None:
+    """See whether a training could start, before anything is written.
+
+    Parameters
+    ----------
+    accelerator, devices
+        As for `fit`.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such accelerator or number of devices.
+
+    Examples
+    --------
+    >>> check_machine("cpu", 1)
+    """
+    with _tamed():
+        _trainer(accelerator, devices, logger=False, enable_checkpointing=False)
+
+
+def _trainer(accelerator: str, devices: int | str, **options: Any) -> lightning.Trainer:
+    try:
+        return lightning.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            # Spawned, since other processes would go through all of this command again.
+            strategy="auto" if devices in (1, "1") else "ddp_spawn",
+            precision=_precision(accelerator),
+            deterministic="warn",
+            **options,
+        )
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SettingsError(
+            f"accelerator {accelerator!r} with devices {devices!r} cannot be used here ({reason}); "
+            "try --accelerator cpu --devices 1"
+        ) from error
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are written whole or not at all, on any file system."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; there are no options for local files."""
+        del storage_options
+        with replacing(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Read a checkpoint."""
+        try:
+            checkpoint: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
+        except Exception as error:  # what is broken decides which exception it is
+            raise SettingsError(
+                f"{path}: checkpoint cannot be read; start the training anew"
+            ) from error
+        return checkpoint
+
+
+def _rising_share(steps: int) -> float:
+    """Share of the steps in which the learning rate rises; never a single step."""
+    return min(0.9, max(0.1, 1.5 / steps))
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's announcements, and what it warns of that is meant, to itself."""
+def _tamed() -> Iterator[None]:
+    """Undo what Lightning does to the whole process, and keep what it announces to itself."""
     announcements = logging.getLogger("lightning.pytorch")
     level = announcements.level
     announcements.setLevel(logging.WARNING)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    interrupt = signal.getsignal(signal.SIGINT)
     try:
         with warnings.catch_warnings():
             # Crops are drawn in the training process on purpose: they cost a millisecond.
@@ -287,14 +296,22 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
             # Between Lightning 2.6 and this torch; nothing that we could change.
             warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+            # Asked for another accelerator than the best there is: the user knows.
+            warnings.filterwarnings("ignore", message=".*available but not used.*")
             yield
+    except SystemExit as error:
+        # What it makes of Ctrl-C.
+        raise KeyboardInterrupt from error
     finally:
         announcements.setLevel(level)
+        torch.use_deterministic_algorithms(deterministic)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
 
 
-def _precision() -> Any:
+def _precision(accelerator: str) -> Any:
     """Mixed precision where the machine has units for it; elsewhere it is slower, not faster."""
-    if torch.cuda.is_available():
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     capabilities = torch.cpu.get_capabilities()
     has_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")

@@ -98,9 +98,10 @@ def operating_point(
 def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -> dict[str, Any]:
     """Pooled scores with intervals, and the operating point that a bundle should use.
 
-    Each fold is scored at the operating point chosen on the other folds, so that no
-    patch has a say in the threshold it is judged with. With one fold only there are
-    no others: the scores are then at threshold 0.5, without dropping any particle.
+    Each fold is scored at the operating point chosen on patches that share no surface
+    with it, so that nothing on them has a say in the threshold they are judged with.
+    Where there are none, as with a single fold, the scores are at threshold 0.5,
+    without dropping any particle.
 
     Parameters
     ----------
@@ -122,7 +123,8 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
     folds = sorted(set(judged.folds))
     counts: list[Counts] = [Counts()] * len(judged.patches)
     for fold in folds:
-        others = [i for i, f in enumerate(judged.folds) if f != fold]
+        in_fold = np.array([f == fold for f in judged.folds])
+        others = np.flatnonzero(~shared[in_fold].any(axis=0)).tolist()
         point = (
             operating_point(
                 [judged.patches[i] for i in others], [judged.probabilities[i] for i in others]
@@ -136,8 +138,8 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
     surfaces, of_patch = connected_components(shared, directed=False)
     if len(folds) > 1:
         method = (
-            f"{len(folds)} folds that share no surface; each scored at the threshold and "
-            "smallest area chosen on the others"
+            f"{len(folds)} folds, each judged by a network, a threshold and a smallest area that "
+            "were chosen on other surface"
         )
     else:
         method = "patches on surface not used for training, at threshold 0.5"

@@ -11,9 +11,9 @@ def segmentation_loss(logits: Tensor, target: Tensor, dice_weight: float) -> Ten
     """Cross-entropy and Dice over a batch, mixed.
 
     Dice balances rare particles against much background, but on a batch without any
-    particle it is constant: inventing particles there would cost nothing. The
-    cross-entropy goes on speaking there. Both are sums over the whole batch, so
-    that one empty crop does not weigh as much as one with ten particles.
+    particle it is constant but for its smoothing: inventing particles there would cost
+    next to nothing. The cross-entropy goes on speaking there. Both are sums over the
+    whole batch, so that one empty crop does not weigh as much as one with ten particles.
 
     Parameters
     ----------

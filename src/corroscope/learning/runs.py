@@ -1,5 +1,6 @@
 """One folder for each training, numbered, and the record that lets it be resumed."""
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Any, Final
 from corroscope.errors import SettingsError
 from corroscope.outputs import output_folder, write_json
 
-RECORD: Final = "run.json"
-"""What was asked for; written before the first step."""
+RECORD: Final = "manifest.json"
+"""What was asked for, on what data, with which versions; written before the first step."""
+
+ASKED: Final = frozenset({"dataset_sha256", "settings", "cross_validate", "name", "source"})
+"""What a record must hold for its training to be resumed."""
 
 METRICS: Final = "metrics.json"
 """What came out; written last, so its presence means that the run is complete."""
@@ -31,8 +35,13 @@ def new_run(out: str | Path, record: dict[str, Any]) -> Path:
         The run's own folder.
     """
     out = output_folder(out)
-    folder = out / f"train{max(_numbers(out), default=0) + 1}"
-    output_folder(folder)
+    number = max(_numbers(out), default=0)
+    while True:
+        number += 1
+        folder = out / f"train{number}"
+        with contextlib.suppress(FileExistsError):  # another training was quicker
+            folder.mkdir()
+            break
     write_json(folder / RECORD, record)
     return folder
 
@@ -68,11 +77,13 @@ def unfinished_run(out: str | Path, dataset_sha256: str) -> tuple[Path, dict[str
         raise SettingsError(f"{folder}: is complete, nothing to resume; start anew without it")
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if not record.keys() >= ASKED:
+            raise ValueError("incomplete")
+    except (OSError, ValueError, AttributeError) as error:
         raise SettingsError(
             f"{folder / RECORD}: missing or broken, so the training cannot be resumed; start anew"
         ) from error
-    if record.get("dataset_sha256") != dataset_sha256:
+    if record["dataset_sha256"] != dataset_sha256:
         raise SettingsError(
             f"{folder}: was started on other data than the dataset given; resume it with the "
             "same images and masks, or start anew"

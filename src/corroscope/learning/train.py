@@ -11,7 +11,7 @@ from torch import nn
 from corroscope.errors import SettingsError
 from corroscope.learning.dataset import Patch, dataset_hash, patch_hash, read_dataset
 from corroscope.learning.export import export_bundle
-from corroscope.learning.fit import fit
+from corroscope.learning.fit import check_machine, fit
 from corroscope.learning.judge import Judged, judge
 from corroscope.learning.networks import build_network
 from corroscope.learning.runs import METRICS, new_run, unfinished_run
@@ -31,10 +31,10 @@ def train(
     settings: TrainSettings | None = None,
     cross_validate: bool = False,
     resume: bool = False,
-    name: str = "own",
-    source: str = "not stated",
+    name: str | None = None,
+    source: str | None = None,
     accelerator: str = "auto",
-    devices: int | str = "auto",
+    devices: int | str = 1,
     progress: bool = False,
 ) -> Bundle:
     """Train a network from random weights on annotated patches.
@@ -55,11 +55,13 @@ def train(
         on all patches for the bundle. Without it, one fold is kept for validation:
         quicker, but a part of the patches is not learnt from.
     resume
-        Go on with the newest run under ``out``, with the settings it was started with.
+        Go on with the newest run under ``out``, as it was started: settings, name and
+        the like cannot be given again.
     name, source
         Name of the bundle and where the data come from, for its card.
     accelerator, devices
-        As Lightning's Trainer understands them, to train on several GPUs for example.
+        As Lightning's Trainer understands them. With several devices others are
+        spawned, so a script needs the usual ``if __name__ == "__main__":``.
     progress
         Show a bar.
 
@@ -73,10 +75,13 @@ def train(
     DatasetError, FrameError
         If the dataset cannot be read or split.
     SettingsError
-        If there is nothing to resume, or nothing to learn.
+        If there is nothing to resume or nothing to learn, or no such machine.
     ExportError
         If an engine does not agree with the trained network.
     """
+    if resume and (settings or cross_validate or name or source):
+        raise SettingsError("--resume goes on with a run as it was started; give nothing else")
+    check_machine(accelerator, devices)
     patches = read_dataset(dataset)
     if not any(patch.mask.any() for patch in patches):
         raise SettingsError(f"{dataset}: no mask has a particle, nothing to learn; annotate some")
@@ -86,12 +91,22 @@ def train(
         settings = make_settings(record["settings"])
         cross_validate, name, source = record["cross_validate"], record["name"], record["source"]
     settings = settings or TrainSettings()
+    name, source = name or "own", source or "not stated"
     shared = shared_surface(patches)
     splits = surface_folds(shared, settings.folds)
     build_network(settings)  # an architecture that cannot be had fails before anything is written
+    used = versions("torch", "lightning", "numpy", "cv2")
     if not resume:
-        asked = {"settings": settings.model_dump(mode="json"), "cross_validate": cross_validate}
-        folder = new_run(out, {"dataset_sha256": sha256, **asked, "name": name, "source": source})
+        record = {
+            "command": "train",
+            "dataset_sha256": sha256,
+            "settings": settings.model_dump(mode="json"),
+            "cross_validate": cross_validate,
+            "name": name,
+            "source": source,
+            "versions": used,
+        }
+        folder = new_run(out, record)
     course = _Course(patches, shared, settings, folder, accelerator, devices, progress)
     network, history, metrics = (
         course.cross_validated(splits) if cross_validate else course.validated(*splits[0])
@@ -111,7 +126,7 @@ def train(
             "particle_pixels": int(sum(patch.mask.sum() for patch in patches)),
             "cross_validated": cross_validate,
             "settings": settings.model_dump(mode="json"),
-            "versions": versions("torch", "lightning", "numpy", "cv2"),
+            "versions": used,
         },
         metrics=metrics,
         provenance={"source": source},

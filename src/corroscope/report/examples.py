@@ -69,7 +69,7 @@ def draw_examples(examples: Sequence[Example], path: str | Path, *, most: int = 
         ):
             if mask.any() and not mask.all():
                 axis.contour(mask, [0.5], colors=colour, linewidths=width)
-        axis.set_title(f"{example.name}\nDice {_dice(example):.2f}", fontsize=7)
+        axis.set_title(f"{example.name}\nDice {_dice(example):.2f}", fontsize=7, parse_math=False)
     figure.suptitle("annotated: thick, orange    predicted: thin, blue", fontsize=10)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)

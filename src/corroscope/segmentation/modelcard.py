@@ -25,7 +25,6 @@ SCORES: Final = {
 LIMITS: Final = """\
 - It sees one frame. A dark speck that was there before corrosion began looks like a
   corrosion product to it; only a comparison with an earlier frame can tell.
-- Large, faint particles out of focus are what it misses most.
 - It has been judged on the data named above and on nothing else. On another
   microscope, metal or magnification, annotate some frames and run `corroscope
   evaluate` before trusting a number.

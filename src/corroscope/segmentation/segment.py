@@ -119,6 +119,28 @@ def segment(
         },
         "inputs": [],
     }
+    tables, failures = _segment_files(paths, segmenter, folder, manifest["inputs"], progress)
+    alone = next(iter(failures.values())) if len(failures) == len(paths) == 1 else None
+    if alone is not None and not (folder / MANIFEST).exists():
+        raise alone
+    particles = _complete(tables, pixel_size)
+    write_table(particles, folder)
+    write_json(folder / MANIFEST, manifest)
+    if alone is not None:
+        raise alone
+    if failures:
+        raise BatchError({k: str(e) for k, e in failures.items()}, len(paths) - len(failures))
+    return particles
+
+
+def _segment_files(
+    paths: Sequence[Path],
+    segmenter: Segmenter,
+    folder: Path,
+    entries: list[dict[str, Any]],
+    progress: Callable[[int, int], object] | None,
+) -> tuple[list[pd.DataFrame], dict[str, CorroscopeError]]:
+    """Segment one file after the other, and go on when one fails."""
     stems = Counter(path.stem for path in paths)
     tables: list[pd.DataFrame] = []
     failures: dict[str, CorroscopeError] = {}
@@ -142,20 +164,10 @@ def segment(
                 _remove_pictures(path.stem, folder)
             failures[f"{index}: {path}"] = error
             entry |= {"error": str(error)}
-        manifest["inputs"].append(entry)
+        entries.append(entry)
         if progress is not None:
             progress(index + 1, len(paths))
-    alone = next(iter(failures.values())) if len(failures) == len(paths) == 1 else None
-    if alone is not None and not (folder / MANIFEST).exists():
-        raise alone
-    particles = _complete(tables, pixel_size)
-    write_table(particles, folder)
-    write_json(folder / MANIFEST, manifest)
-    if alone is not None:
-        raise alone
-    if failures:
-        raise BatchError({k: str(e) for k, e in failures.items()}, len(paths) - len(failures))
-    return particles
+    return tables, failures
 
 
 def _refuse_to_replace(inputs: Sequence[Path], out: Path) -> None:

@@ -1,0 +1,201 @@
+"""Image files in, masks, overlays and tables out."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+import corroscope
+from corroscope.errors import (
+    BatchError,
+    FrameError,
+    OutputError,
+    SettingsError,
+)
+from corroscope.segmentation.bundle import load_bundle
+from corroscope.segmentation.segmenter import Segmenter
+from corroscope.synthesis.frame import make_frame
+from corroscope.tables import PARTICLES, PARTICLES_UM
+
+Writer = Callable[[str, NDArray[np.generic]], Path]
+
+
+@pytest.fixture
+def frame_file(write_image: Writer) -> Path:
+    made = make_frame((160, 200), np.random.default_rng(1), particles=8, pits=1)
+    return write_image("frame.png", made.frame)
+
+
+# Files
+
+
+def test_outputs(tmp_path: Path, frame_file: Path) -> None:
+    out = tmp_path / "out"
+    particles = corroscope.segment([frame_file], out=out)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "frame_mask.png", "frame_overlay.png", "manifest.json", "particles.csv",
+        "particles.parquet",
+    ]  # fmt: skip
+    frame, mask = (imagecodecs.imread(str(p)) for p in (frame_file, out / "frame_mask.png"))
+    assert mask.shape == frame.shape
+    assert set(np.unique(mask)) <= {0, 255}
+    assert int((mask > 0).sum()) == particles["area_px"].sum() > 0
+    assert imagecodecs.imread(str(out / "frame_overlay.png")).shape == (*frame.shape, 3)
+    assert list(particles.columns) == [column.name for column in PARTICLES]
+    assert [str(particles[c.name].dtype) for c in PARTICLES] == [c.dtype for c in PARTICLES]
+    csv = pd.read_csv(out / "particles.csv")
+    assert np.allclose(csv["area_px"], particles["area_px"])
+    parquet = pyarrow.parquet.read_table(out / "particles.parquet")
+    assert parquet.schema.field("area_px").metadata[b"unit"].decode() == "px²"
+    pd.testing.assert_frame_equal(parquet.to_pandas(), particles)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["inputs"][0]["sha256"] == hashlib.sha256(frame_file.read_bytes()).hexdigest()
+    assert manifest["bundle"]["network_sha256"] == load_bundle().card.network_sha256
+
+
+def test_pixel_size_adds_columns(tmp_path: Path, frame_file: Path) -> None:
+    particles = corroscope.segment([frame_file], out=tmp_path / "out", pixel_size=0.5)
+    assert list(particles.columns) == [column.name for column in PARTICLES + PARTICLES_UM]
+    assert np.allclose(particles["area_um2"], particles["area_px"] * 0.25)
+    assert np.allclose(particles["y_um"], particles["y_px"] * 0.5)
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_pixel_size(tmp_path: Path, frame_file: Path, size: float) -> None:
+    with pytest.raises(SettingsError, match="must be a positive number"):
+        corroscope.segment([frame_file], out=tmp_path / "out", pixel_size=size)
+    assert not (tmp_path / "out").exists()
+
+
+def test_frame_without_particles(tmp_path: Path, write_image: Writer) -> None:
+    plain = write_image("plain.png", np.full((64, 64), 180, np.uint8))
+    particles = corroscope.segment([plain], out=tmp_path / "out")
+    assert len(particles) == 0
+    header = (tmp_path / "out" / "particles.csv").read_text().strip()
+    assert header == ",".join(column.name for column in PARTICLES)
+
+
+def test_one_image_needs_no_list(tmp_path: Path, frame_file: Path) -> None:
+    assert len(corroscope.segment(str(frame_file), out=tmp_path / "out")) > 0
+
+
+def test_an_annotators_mask_is_not_replaced(tmp_path: Path, frame_file: Path) -> None:
+    mask = tmp_path / "frame_mask.png"
+    mask.write_bytes(b"drawn by hand")
+    with pytest.raises(OutputError, match=r"frame_mask.png: stands there already and was not"):
+        corroscope.segment([frame_file], out=tmp_path)
+    with pytest.raises(OutputError, match=r"frame_mask.png: stands there already and was not"):
+        corroscope.segment([frame_file, mask], out=tmp_path)
+    assert mask.read_bytes() == b"drawn by hand"
+
+
+def test_own_results_are_replaced(tmp_path: Path, frame_file: Path) -> None:
+    for _ in range(2):
+        corroscope.segment([frame_file], out=tmp_path)
+
+
+def test_no_stale_result_beside_a_failure(tmp_path: Path, frame_file: Path) -> None:
+    out = tmp_path / "out"
+    corroscope.segment([frame_file], out=out)
+    frame_file.write_text("broken meanwhile")
+    with pytest.raises(FrameError):
+        corroscope.segment([frame_file], out=out)
+    assert not (out / "frame_mask.png").exists()
+    assert not (out / "frame_overlay.png").exists()
+    assert len(pd.read_csv(out / "particles.csv")) == 0
+    assert "error" in json.loads((out / "manifest.json").read_text())["inputs"][0]
+
+
+def test_no_images(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no images given"):
+        corroscope.segment([], out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (15, 400)])
+def test_too_small(tmp_path: Path, write_image: Writer, shape: tuple[int, int]) -> None:
+    path = write_image("tiny.png", np.ones(shape, np.uint8))
+    with pytest.raises(FrameError, match=r"tiny.png: frame of .* is too small; give 16×16 px"):
+        corroscope.segment([path], out=tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_batch_goes_on(tmp_path: Path, frame_file: Path, write_image: Writer) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_text("x")
+    nan = tmp_path / "nan.tif"
+    tifffile.imwrite(nan, np.full((32, 32), np.nan, np.float32))
+    out = tmp_path / "out"
+    with pytest.raises(BatchError, match=r"2 of 3 inputs failed, 1 done: .*broken.png") as caught:
+        corroscope.segment([broken, frame_file, nan], out=out)
+    assert caught.value.done == 1
+    assert len(caught.value.failures) == 2
+    names = {path.name for path in out.iterdir()}
+    assert "frame_mask.png" in names
+    assert not {"broken_mask.png", "nan_mask.png"} & names
+    assert set(pd.read_csv(out / "particles.csv")["frame"]) == {1}
+    errors = [
+        entry.get("error") for entry in json.loads((out / "manifest.json").read_text())["inputs"]
+    ]
+    assert [bool(error) for error in errors] == [True, False, True]
+
+
+def test_two_inputs_with_one_stem(tmp_path: Path, write_image: Writer, frame_file: Path) -> None:
+    one = write_image("a/same.png", np.full((32, 32), 90, np.uint8))
+    two = write_image("b/same.tif", np.full((32, 32), 90, np.uint8))
+    with pytest.raises(BatchError, match="2 inputs are named 'same' and would share one mask"):
+        corroscope.segment([one, two, frame_file], out=tmp_path / "out")
+    assert not (tmp_path / "out" / "same_mask.png").exists()
+    assert (tmp_path / "out" / "frame_mask.png").exists()
+
+
+def test_out_is_a_file(frame_file: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be used as output folder"):
+        corroscope.segment([frame_file], out=frame_file)
+
+
+def test_nothing_half_written_when_the_disk_is_full(
+    tmp_path: Path, frame_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "frame_mask.png").write_bytes(b"from before")
+
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left on device.*make room"):
+        corroscope.segment([frame_file], out=out)
+    monkeypatch.undo()
+    assert [path.name for path in out.iterdir()] == ["frame_mask.png"]
+    assert (out / "frame_mask.png").read_bytes() == b"from before"
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (np.zeros((0, 20), np.uint8), "frame of 0×20 px is too small"),
+        (np.zeros((20, 20, 3), np.uint8), r"frame of shape \(20, 20, 3\); give one grey"),
+        (np.full((20, 20), np.nan, np.float32), "pixels that are NaN or infinite"),
+        (np.full((20, 20), -1, np.float32), "negative on the whole; give intensities"),
+    ],
+)
+def test_arrays_that_are_no_frames(frame: NDArray[np.uint8], message: str) -> None:
+    with pytest.raises(FrameError, match=message):
+        Segmenter()(frame)
+
+
+def test_progress(tmp_path: Path, frame_file: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    corroscope.segment([frame_file], out=tmp_path, progress=lambda *done: seen.append(done))
+    assert seen == [(1, 1)]
