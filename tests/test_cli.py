@@ -150,6 +150,10 @@ def test_bad_input_is_one_line_and_code_2(tmp_path: Path, write_image: Writer, s
     frame = write_image("frame.png", np.full((32, 32), 9, np.uint8))
     empty = tmp_path / "empty.png"
     empty.write_bytes(b"")
+    whole = write_image("cut.tif", np.eye(64, dtype=np.uint8))
+    cut = tmp_path / "cut.tif"
+    cut.write_bytes(whole.read_bytes()[:300])
+    unpaired = write_image("unpaired/image.png", np.zeros((32, 32), np.uint8)).parent
     cases: list[tuple[str | Path, ...]] = [
         ("segment", tmp_path / "missing.png", "--out", tmp_path / "out"),
         ("segment", empty, frame, "--out", tmp_path / "out"),
@@ -158,7 +162,10 @@ def test_bad_input_is_one_line_and_code_2(tmp_path: Path, write_image: Writer, s
         ("segment", frame, f"--pixel-size={size}", "--out", tmp_path / "out"),
         ("segment", frame, "--model", tmp_path, "--out", tmp_path / "out"),
         ("segment", frame, "--engine", "abacus", "--out", tmp_path / "out"),
+        ("segment", cut, "--out", tmp_path / "out"),
         ("evaluate", tmp_path / "nowhere", "--out", tmp_path / "out"),
+        ("train", unpaired, "--out", tmp_path / "out"),
+        ("train", tmp_path / "nowhere", "--out", tmp_path / "out"),
     ]
     for words in cases if size == "0" else cases[4:5]:
         done = _run(*words)

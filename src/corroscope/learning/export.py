@@ -14,7 +14,8 @@ from corroscope.errors import ExportError
 from corroscope.learning.crops import CONTRAST_SCALE
 from corroscope.learning.networks import geometry
 from corroscope.learning.settings import TrainSettings
-from corroscope.segmentation.bundle import Bundle, Card, write_bundle
+from corroscope.segmentation.bundle import Bundle, write_bundle
+from corroscope.segmentation.card import Card
 from corroscope.segmentation.engines import ENGINES, start_engine
 
 LARGEST_DIFFERENCE: Final = 1e-3

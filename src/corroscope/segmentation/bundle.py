@@ -4,50 +4,19 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from corroscope.errors import BundleError
 from corroscope.outputs import output_folder, replacing, write_json
-from corroscope.segmentation.modelcard import render_model_card
-
-FORMAT: Final = 1
-"""Version of the bundle's layout; a reader refuses what it does not know."""
+from corroscope.segmentation.card import FORMAT, Card, render_model_card
 
 NETWORK_FILE: Final = "model.onnx"
 CARD_FILE: Final = "model.json"
 READABLE_FILE: Final = "MODEL_CARD.md"
 SHIPPED: Final = Path(__file__).parent / "shipped"
 """The bundle that comes with corroscope."""
-
-
-class Card(BaseModel):
-    """What ``model.json`` says about a network.
-
-    Probabilities come from ``relative_contrast(frame, background_sigma_px) /
-    contrast_scale`` shown to the network, which is fully convolutional with one
-    input and one output channel.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = FORMAT
-    name: str = Field(description="name of the bundle", min_length=1)
-    architecture: str = Field(description="as in the training settings")
-    parameters: int = Field(description="number of weights", ge=1)
-    background_sigma_px: float = Field(description="SD of the Gaussian background", gt=0)
-    contrast_scale: float = Field(description="relative contrast that becomes 1", gt=0)
-    threshold: float = Field(description="probability of a particle's pixels", gt=0, lt=1)
-    min_area_px: int = Field(description="particles with fewer pixels are dropped", ge=1)
-    receptive_field_px: int | None = Field(
-        description="how far an output pixel sees; none if it sees the whole window", ge=0
-    )
-    pooling_stride_px: int = Field(description="windows start on multiples of it", ge=1)
-    network_sha256: str = Field(description="of model.onnx", pattern="^[0-9a-f]{64}$")
-    training: dict[str, Any] = Field(description="data, its hash, settings, versions")
-    metrics: dict[str, Any] = Field(description="what was measured, on what, and how")
-    provenance: dict[str, str] = Field(description="data source, citation, licence")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""What a bundle is, for a person to read: ``MODEL_CARD.md`` beside ``model.json``."""
+"""What a bundle says of itself: ``model.json``, and ``MODEL_CARD.md`` for a person to read."""
 
-from __future__ import annotations
+from typing import Any, Final, Literal
 
-from typing import TYPE_CHECKING, Any, Final
+from pydantic import BaseModel, ConfigDict, Field
 
-if TYPE_CHECKING:
-    from corroscope.segmentation.bundle import Card
+FORMAT: Final = 1
+"""Version of the bundle's layout; a reader refuses what it does not know."""
 
 SCORES: Final = {
     "dice": "Dice, pooled over pixels",
@@ -29,6 +29,34 @@ LIMITS: Final = """\
   microscope, metal or magnification, annotate some frames and run `corroscope
   evaluate` before trusting a number.
 """
+
+
+class Card(BaseModel):
+    """What ``model.json`` says about a network.
+
+    Probabilities come from ``relative_contrast(frame, background_sigma_px) /
+    contrast_scale`` shown to the network, which is fully convolutional with one
+    input and one output channel.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    name: str = Field(description="name of the bundle", min_length=1)
+    architecture: str = Field(description="as in the training settings")
+    parameters: int = Field(description="number of weights", ge=1)
+    background_sigma_px: float = Field(description="SD of the Gaussian background", gt=0)
+    contrast_scale: float = Field(description="relative contrast that becomes 1", gt=0)
+    threshold: float = Field(description="probability of a particle's pixels", gt=0, lt=1)
+    min_area_px: int = Field(description="particles with fewer pixels are dropped", ge=1)
+    receptive_field_px: int | None = Field(
+        description="how far an output pixel sees; none if it sees the whole window", ge=0
+    )
+    pooling_stride_px: int = Field(description="windows start on multiples of it", ge=1)
+    network_sha256: str = Field(description="of model.onnx", pattern="^[0-9a-f]{64}$")
+    training: dict[str, Any] = Field(description="data, its hash, settings, versions")
+    metrics: dict[str, Any] = Field(description="what was measured, on what, and how")
+    provenance: dict[str, str] = Field(description="data source, citation, licence")
 
 
 def render_model_card(card: Card) -> str:
