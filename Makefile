@@ -49,6 +49,7 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 # torch first and on its own: a package that asks for it would pick a larger build.
 # segmentation-models-pytorch goes into a folder of its own, without its torchvision's
 # wish for another torch: a torchvision that does not fit breaks all that imports it.
+# huggingface-hub and safetensors are what it needs besides.
 $(VENV)/.all: $(VENV)/.core
 	$(PIP) torch
 	$(PIP) -e '.[train,test,check]' huggingface-hub safetensors

@@ -166,6 +166,12 @@ def test_onnxruntime_has_no_bf16() -> None:
         start_engine(load_bundle(), "onnxruntime", "bf16")
 
 
+def test_engine_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(EngineError, match="openvino cannot be imported .*; install corroscope"):
+        start_engine(load_bundle(), "openvino")
+
+
 def test_processor_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     class OldCore:
         def get_property(self, device: str, name: str) -> list[str]:

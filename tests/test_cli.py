@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import corroscope
 from corroscope import cli
 from corroscope.diagnosis import Finding
-from corroscope.errors import MissingExtraError
+from corroscope.errors import EngineError, MissingExtraError
 
 Writer = Callable[[str, NDArray[np.generic]], Path]
 
@@ -33,7 +33,7 @@ try:
 except SystemExit:
     pass
 heavy = {"numpy", "cv2", "pandas", "scipy", "pydantic", "openvino", "onnxruntime", "torch",
-         "matplotlib", "tqdm", "starlette"}
+         "matplotlib", "tqdm", "PIL"}
 sys.exit(" ".join(sorted(heavy & set(sys.modules))) or 0)
 """
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True)
@@ -212,7 +212,7 @@ def test_doctor_finds_an_ill_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     from corroscope import diagnosis
 
     def ill(bundle: object, name: str) -> None:
-        raise ImportError(f"no {name}")
+        raise EngineError(f"no {name}")
 
     monkeypatch.setattr(diagnosis, "start_engine", ill)
     assert Finding("openvino", "no openvino", False) in diagnosis.doctor()

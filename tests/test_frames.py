@@ -190,6 +190,27 @@ def test_palette_tiff(tmp_path: Path) -> None:
     assert np.array_equal(read_frame(tmp_path / "p.tif"), np.where(indices, 40, 200))
 
 
+def test_palette_tiff_with_8_bit_colours(tmp_path: Path) -> None:
+    colours = np.full((3, 256), 200, np.uint16)
+    tifffile.imwrite(
+        tmp_path / "p.tif", np.zeros((20, 20), np.uint8), photometric="palette", colormap=colours
+    )
+    assert (read_frame(tmp_path / "p.tif") == 200).all()
+
+
+def test_five_channels(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 20, 5), np.uint8)
+    tifffile.imwrite(tmp_path / "five.tif", pixels, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(FrameError, match="has 5 channels; save it as grey or RGB"):
+        read_frame(tmp_path / "five.tif")
+
+
+def test_uncompressed_ycbcr_tiff(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "y.tif", np.zeros((20, 20, 3), np.uint8), photometric="ycbcr")
+    with pytest.raises(FrameError, match="TIFF in YCBCR colours"):
+        read_frame(tmp_path / "y.tif")
+
+
 def test_tiff_for_printing(tmp_path: Path) -> None:
     pixels = np.zeros((20, 20, 4), np.uint8)
     tifffile.imwrite(tmp_path / "print.tif", pixels, photometric="separated")

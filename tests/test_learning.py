@@ -1,6 +1,7 @@
 """Datasets, surfaces, crops, losses, networks."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from corroscope.errors import DatasetError, FrameError, MissingExtraError, SettingsError
 from corroscope.frames.contrast import relative_contrast
 from corroscope.learning.augment import random_crop
-from corroscope.learning.dataset import Patch, dataset_hash, patch_hash, read_dataset
+from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.losses import deep_supervision_loss, segmentation_loss
 from corroscope.learning.networks import build_network, geometry
 from corroscope.learning.paste import RIM_PX, Sprite, cut_sprites, paste_particle
@@ -103,7 +104,7 @@ def test_inverted_mask(dataset: Path) -> None:
 def test_patch_too_small(dataset: Path) -> None:
     for kind in ("image", "mask"):
         cv2.imwrite(str(dataset / f"{kind}_3.png"), np.zeros((8, 40), np.uint8))
-    with pytest.raises(DatasetError, match=r"image_3.png: 8×40 px is too small; give patches"):
+    with pytest.raises(DatasetError, match=r"image_3.png: frame of 8×40 px is too small; give"):
         read_dataset(dataset)
 
 
@@ -122,7 +123,12 @@ def test_index_is_a_folder(dataset: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"image,y0_px,x0_px\nimage_1.png,left,2\n", b"name,y0_px\nimage_1.png,1\n", b"\xff\xfe\xff"],
+    [
+        b"image,y0_px\n,1\n",
+        b"image,y0_px,x0_px\nimage_1.png,left,2\n",
+        b"name,y0_px\nimage_1.png,1\n",
+        b"\xff\xfe\xff",
+    ],
 )
 def test_index_not_understood(dataset: Path, content: bytes) -> None:
     (dataset / "index.csv").write_bytes(content)
@@ -136,7 +142,7 @@ def test_hash_sees_every_pixel(dataset: Path) -> None:
     changed = patches[0].mask.copy()
     changed[0, 0] ^= True
     other = Patch(patches[0].name, patches[0].frame, changed)
-    assert patch_hash(other) != patch_hash(patches[0])
+    assert frame_hash(other) == frame_hash(patches[0])  # annotated anew, but the same surface
     assert dataset_hash([other, *patches[1:]]) != dataset_hash(patches)
 
 
@@ -318,8 +324,30 @@ def test_receptive_field_bounds_what_a_pixel_sees(architecture: str) -> None:
     assert sees - 8 <= reach <= sees
 
 
+def test_foreign_architecture_without_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Foreign:
+        @staticmethod
+        def create_model(*_: object, **__: object) -> torch.nn.Module:
+            return torch.nn.Conv2d(1, 2, 1)
+
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", Foreign)
+    with pytest.raises(SettingsError, match="smp:Odd: does not end with a convolution whose bias"):
+        build_network(TrainSettings(architecture="smp:Odd"))
+
+
+def test_foreign_architecture_that_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Foreign:
+        @staticmethod
+        def create_model(*_: object, **__: object) -> torch.nn.Module:
+            raise KeyError("Odd")
+
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", Foreign)
+    with pytest.raises(SettingsError, match="smp:Odd with encoder .*; choose another"):
+        build_network(TrainSettings(architecture="smp:Odd"))
+
+
 def test_smp_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "segmentation_models_pytorch", None)
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
     settings = TrainSettings(architecture="smp:UnetPlusPlus")
     with pytest.raises(MissingExtraError, match=r"pip install 'corroscope\[smp\]'"):
         build_network(settings)

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,14 +90,34 @@ def test_one_image_needs_no_list(tmp_path: Path, frame_file: Path) -> None:
     assert len(corroscope.segment(str(frame_file), out=tmp_path / "out")) > 0
 
 
-def test_an_annotators_mask_is_not_replaced(tmp_path: Path, frame_file: Path) -> None:
+def test_an_annotators_mask_is_not_replaced(
+    tmp_path: Path, frame_file: Path, write_image: Writer
+) -> None:
     mask = tmp_path / "frame_mask.png"
     mask.write_bytes(b"drawn by hand")
     with pytest.raises(OutputError, match=r"frame_mask.png: stands there already and was not"):
         corroscope.segment([frame_file], out=tmp_path)
+    with pytest.raises(OutputError, match=r"frame_mask.png: would replace an input"):
+        corroscope.segment([frame_file, mask], out=tmp_path / "sub" / "..")
+    other = tmp_path / "masks"
+    other.mkdir()
+    shutil.copy(mask, other)
+    corroscope.segment([write_image("else.png", np.ones((32, 32), np.uint8))], out=other)
     with pytest.raises(OutputError, match=r"frame_mask.png: stands there already and was not"):
-        corroscope.segment([frame_file, mask], out=tmp_path)
-    assert mask.read_bytes() == b"drawn by hand"
+        corroscope.segment([frame_file], out=other)
+    frame_file.write_text("broken")
+    with pytest.raises(OutputError, match=r"frame_mask.png: stands there already and was not"):
+        corroscope.segment([frame_file], out=other)
+    assert mask.read_bytes() == (other / mask.name).read_bytes() == b"drawn by hand"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_name_that_is_no_text(tmp_path: Path, frame_file: Path) -> None:
+    named = os.fsencode(tmp_path) + b"/30\xb5M.png"
+    shutil.copy(os.fsencode(frame_file), named)
+    with pytest.raises(BatchError, match=r"30\\xb5M.png: the name is not valid UTF-8; rename"):
+        corroscope.segment([os.fsdecode(named), frame_file], out=tmp_path / "out")
+    assert len(pd.read_csv(tmp_path / "out" / "particles.csv")) > 0
 
 
 def test_own_results_are_replaced(tmp_path: Path, frame_file: Path) -> None:
@@ -165,8 +188,8 @@ def test_nothing_half_written_when_the_disk_is_full(
     tmp_path: Path, frame_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "frame_mask.png").write_bytes(b"from before")
+    corroscope.segment([frame_file], out=out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
 
     def full(self: Path, content: bytes) -> int:
         with self.open("wb") as file:
@@ -177,8 +200,9 @@ def test_nothing_half_written_when_the_disk_is_full(
     with pytest.raises(OutputError, match="No space left on device.*make room"):
         corroscope.segment([frame_file], out=out)
     monkeypatch.undo()
-    assert [path.name for path in out.iterdir()] == ["frame_mask.png"]
-    assert (out / "frame_mask.png").read_bytes() == b"from before"
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert after.keys() == before.keys()
+    assert after["frame_mask.png"] == before["frame_mask.png"]
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_resume_what_is_not_there(tmp_path: Path) -> None:
             unfinished_run(out, "0")
 
 
-@pytest.mark.parametrize("record", [None, "", "[]", "{}"])
+@pytest.mark.parametrize("record", [None, "", "[]", "{}", json.dumps(dict.fromkeys(ASKED))])
 def test_resume_without_a_record(tmp_path: Path, record: str | None) -> None:
     (tmp_path / "train1").mkdir()
     if record is not None:
@@ -204,7 +204,9 @@ def test_two_trainings_at_once_take_two_folders(
     assert new_run(tmp_path, {}).name == "train2"
 
 
-@pytest.mark.parametrize("machine", [{"accelerator": "gpu"}, {"devices": "few"}])
+@pytest.mark.parametrize(
+    "machine", [{"accelerator": "gpu"}, {"accelerator": "tpu"}, {"devices": "few"}]
+)
 def test_no_such_machine(dataset: Path, tmp_path: Path, machine: dict[str, str]) -> None:
     if torch.cuda.is_available() and "accelerator" in machine:
         pytest.skip("this machine has a GPU")
@@ -252,7 +254,7 @@ def test_any_number_of_steps(dataset: Path, tmp_path: Path, epochs: int, steps: 
 
 
 def test_resume_on_other_data(tmp_path: Path) -> None:
-    new_run(tmp_path, dict.fromkeys(ASKED, "a"))
+    new_run(tmp_path, dict.fromkeys(ASKED, "a") | {"settings": {}})
     with pytest.raises(SettingsError, match="was started on other data"):
         unfinished_run(tmp_path, "b")
 

@@ -52,7 +52,7 @@ def doctor() -> list[Finding]:
         for name in ENGINES:
             try:
                 engine = start_engine(bundle, name)
-            except (CorroscopeError, ImportError) as error:
+            except CorroscopeError as error:
                 found.append(Finding(name, str(error), False))
             else:
                 default = ", the default" if name == ENGINES[0] else ""

@@ -1,6 +1,7 @@
 """One image file → one grey frame."""
 
 import contextlib
+import hashlib
 import io
 import logging
 import warnings
@@ -24,8 +25,10 @@ LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 _GREY_OR_RGB = (
     tifffile.PHOTOMETRIC.MINISBLACK,
     tifffile.PHOTOMETRIC.RGB,
-    tifffile.PHOTOMETRIC.YCBCR,  # decoded to RGB with the JPEG inside
 )
+
+_JPEG = (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG)
+"""These come out of the decoder as RGB, whatever they are inside."""
 
 _PNG_END = b"IEND\xaeB`\x82"
 
@@ -91,6 +94,27 @@ def read_frame(path: str | Path) -> NDArray[np.uint8 | np.uint16 | np.float32]:
     return _grey(pixels, path)
 
 
+def frame_sha256(path: str | Path) -> str:
+    """SHA-256 of an image file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    FrameError
+        If there is no such file, or it is empty.
+    """
+    return hashlib.sha256(_content(Path(path))).hexdigest()
+
+
 def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
@@ -133,9 +157,11 @@ def _decode_tiff(content: bytes, path: Path) -> NDArray[np.generic]:
         if photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
             return np.asarray(~pixels)
         if photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-            # 16-bit colours of up to 256 levels; most files repeat 8 bits in them.
-            return np.asarray(np.moveaxis(page.colormap[:, pixels] >> 8, 0, -1), np.uint8)
-        if photometric not in _GREY_OR_RGB:
+            # Colours have 16 bits; some writers put 8 into them.
+            colours = page.colormap >> 8 if page.colormap.max() > 255 else page.colormap
+            return np.asarray(np.moveaxis(colours[:, pixels], 0, -1), np.uint8)
+        decoded = photometric == tifffile.PHOTOMETRIC.YCBCR and page.compression in _JPEG
+        if not (photometric in _GREY_OR_RGB or decoded):
             name = getattr(photometric, "name", photometric)
             raise FrameError(f"{path}: TIFF in {name} colours; save it as grey or RGB")
         return pixels
@@ -161,9 +187,7 @@ def _grey(pixels: NDArray[np.generic], path: Path) -> NDArray[np.uint8 | np.uint
     if pixels.size == 0 or pixels.ndim not in (2, 3):
         raise FrameError(f"{path}: has shape {pixels.shape}; give one image of height × width")
     if pixels.ndim == 3 and pixels.shape[-1] not in (3, 4):
-        raise FrameError(
-            f"{path}: holds {pixels.shape[0]} frames; give single frames, one file each"
-        )
+        raise FrameError(f"{path}: has {pixels.shape[-1]} channels; save it as grey or RGB")
     if not (pixels.dtype == bool or pixels.dtype.kind in "uif"):
         raise FrameError(f"{path}: pixels are {pixels.dtype}; give integers or floating point")
     if pixels.dtype.kind == "f":

@@ -10,11 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from corroscope.errors import DatasetError
+from corroscope.errors import DatasetError, FrameError
 from corroscope.frames.reading import SUFFIXES, read_frame
-
-SMALLEST_PATCH_PX: Final = 16
-"""Shortest side of a patch."""
+from corroscope.segmentation.segmenter import check_frame
 
 LARGEST_SHARE: Final = 0.5
 """A mask with a larger share of particle pixels is taken for an inverted one."""
@@ -69,7 +67,7 @@ def read_dataset(folder: str | Path) -> list[Patch]:
     ------
     DatasetError
         If the folder is missing or empty, an image has no mask or a mask no image,
-        a patch is smaller than 16×16 px, a mask has another size than its image, more
+        a patch is no frame that can be segmented, a mask has another size than its image, more
         than two values or mostly particle, or ``index.csv`` cannot be understood or
         names an image that is not there.
     FrameError
@@ -104,18 +102,17 @@ def read_dataset(folder: str | Path) -> list[Patch]:
     for key in sorted(images):
         corner, group = places.get(images[key].name, (None, None))
         frame = read_frame(images[key])
-        if min(frame.shape) < SMALLEST_PATCH_PX:
-            raise DatasetError(
-                f"{images[key]}: {_size(frame.shape)} px is too small; "
-                f"give patches of {SMALLEST_PATCH_PX}×{SMALLEST_PATCH_PX} px or more"
-            )
+        try:
+            check_frame(frame)
+        except FrameError as error:
+            raise DatasetError(f"{images[key]}: {error}") from None
         mask = _read_mask(masks[key], frame.shape)
         patches.append(Patch(images[key].name, frame, mask, corner, group))
     return patches
 
 
-def patch_hash(patch: Patch) -> str:
-    """SHA-256 over a patch's frame and mask, whatever the files are called.
+def frame_hash(patch: Patch) -> str:
+    """SHA-256 over a patch's frame, whatever its file is called and however it is annotated.
 
     Parameters
     ----------
@@ -129,17 +126,16 @@ def patch_hash(patch: Patch) -> str:
 
     Examples
     --------
-    >>> len(patch_hash(Patch("a.png", np.zeros((2, 2), np.uint8), np.zeros((2, 2), bool))))
+    >>> len(frame_hash(Patch("a.png", np.zeros((2, 2), np.uint8), np.zeros((2, 2), bool))))
     64
     """
     digest = hashlib.sha256(f"{patch.frame.dtype} {patch.frame.shape}\n".encode())
     digest.update(np.ascontiguousarray(patch.frame).tobytes())
-    digest.update(np.packbits(patch.mask).tobytes())
     return digest.hexdigest()
 
 
 def dataset_hash(patches: list[Patch]) -> str:
-    """SHA-256 over all patches, in order.
+    """SHA-256 over frames and masks of all patches, in order.
 
     Parameters
     ----------
@@ -156,7 +152,11 @@ def dataset_hash(patches: list[Patch]) -> str:
     >>> len(dataset_hash([Patch("a.png", np.zeros((2, 2), np.uint8), np.zeros((2, 2), bool))]))
     64
     """
-    return hashlib.sha256("\n".join(map(patch_hash, patches)).encode()).hexdigest()
+    digest = hashlib.sha256()
+    for patch in patches:
+        digest.update(frame_hash(patch).encode())
+        digest.update(np.packbits(patch.mask).tobytes())
+    return digest.hexdigest()
 
 
 def _by_key(paths: Iterable[Path]) -> dict[str, Path]:
@@ -209,6 +209,8 @@ def _read_index(path: Path) -> dict[str, tuple[tuple[int, int] | None, str | Non
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, strict=True))
+        if not all(row["image"] for row in rows):
+            raise ValueError("a row names no image")
         return {
             row["image"]: (
                 (int(row["y0_px"]), int(row["x0_px"])) if row.get("y0_px") else None,

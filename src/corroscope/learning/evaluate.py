@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
-from corroscope.learning.dataset import dataset_hash, patch_hash, read_dataset
+from corroscope.learning.dataset import dataset_hash, frame_hash, read_dataset
 from corroscope.learning.judge import count_at, finite, finite_or_none
 from corroscope.learning.surfaces import shared_surface
 from corroscope.outputs import output_folder, replacing, versions, write_json
@@ -69,8 +69,8 @@ def evaluate(
         )
         examples.append(Example(patch.name, patch.frame, patch.mask, found.labels > 0))
     surfaces, of_patch = connected_components(shared_surface(patches), directed=False)
-    known = set(bundle.card.training.get("patches_sha256", ()))
-    seen = [patch_hash(patch)[:16] in known for patch in patches]
+    known = set(bundle.card.training.get("frames_sha256", ()))
+    seen = [frame_hash(patch)[:16] in known for patch in patches]
     bounds = intervals(counts, of_patch.tolist(), np.random.default_rng(0))
     metrics: dict[str, Any] = {
         "patches": len(patches),

@@ -139,8 +139,8 @@ def _to_onnx(probability: nn.Module, stride_px: int) -> bytes:
     example = torch.zeros(1, 1, 4 * stride_px, 6 * stride_px)
     axes = {0: "batch", 2: "height", 3: "width"}
     with warnings.catch_warnings():
-        # The older exporter is deprecated, but needs no further package and fits
-        # networks without control flow.
+        # The older exporter is deprecated, but needs no more than onnx and fits networks
+        # without control flow.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             probability,

@@ -1,6 +1,7 @@
 """Fitting a network to patches: Lightning trains, this says on what and how it is judged."""
 
 import contextlib
+import io
 import logging
 import signal
 import threading
@@ -197,10 +198,13 @@ def fit(
         if not (folder / FINISHED).exists():
             checkpoint = resumed if resumed.exists() else None
             trainer.fit(fitting, ckpt_path=checkpoint, weights_only=True)
-            (folder / FINISHED).touch()
+            with replacing(folder / FINISHED) as marker:
+                marker.write_text(f"{trainer.current_epoch} epochs\n")
     # From files and not from memory: with several devices, others have trained.
     chosen, latest = (
-        torch.load(folder / f"{name}.ckpt", map_location="cpu", weights_only=True)
+        WholeCheckpoints().load_checkpoint(
+            folder / f"{name}.ckpt", map_location=lambda storage, _: storage, weights_only=True
+        )
         for name in (BEST, LAST)
     )
     fitting.load_state_dict(chosen["state_dict"])
@@ -246,7 +250,7 @@ def _trainer(accelerator: str, devices: int | str, **options: Any) -> lightning.
             deterministic="warn",
             **options,
         )
-    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SettingsError(
             f"accelerator {accelerator!r} with devices {devices!r} cannot be used here ({reason}); "
@@ -262,8 +266,10 @@ class WholeCheckpoints(TorchCheckpointIO):
     ) -> None:
         """Write a checkpoint; there are no options for local files."""
         del storage_options
+        content = io.BytesIO()  # torch has an exception of its own for a full disk
+        torch.save(checkpoint, content)
         with replacing(path) as temporary:
-            torch.save(checkpoint, temporary)
+            temporary.write_bytes(content.getvalue())
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Read a checkpoint."""
@@ -288,6 +294,7 @@ def _tamed() -> Iterator[None]:
     level = announcements.level
     announcements.setLevel(logging.WARNING)
     deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with warnings.catch_warnings():
@@ -304,8 +311,8 @@ def _tamed() -> Iterator[None]:
         raise KeyboardInterrupt from error
     finally:
         announcements.setLevel(level)
-        torch.use_deterministic_algorithms(deterministic)
-        if threading.current_thread() is threading.main_thread():
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        if interrupt is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, interrupt)
 
 

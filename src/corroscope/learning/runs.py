@@ -77,7 +77,7 @@ def unfinished_run(out: str | Path, dataset_sha256: str) -> tuple[Path, dict[str
         raise SettingsError(f"{folder}: is complete, nothing to resume; start anew without it")
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if not record.keys() >= ASKED:
+        if not (record.keys() >= ASKED and isinstance(record["settings"], dict)):
             raise ValueError("incomplete")
     except (OSError, ValueError, AttributeError) as error:
         raise SettingsError(

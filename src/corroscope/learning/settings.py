@@ -54,7 +54,7 @@ class TrainSettings(BaseModel):
     dice_weight: Probability = Field(0.5, description="Dice in the loss; the rest cross-entropy")
     foreground: float = Field(0.006, gt=0, lt=1, description="expected particle fraction")
     folds: int = Field(5, ge=2, le=100, description="one of so many surface folds validates")
-    seed: int = Field(0, ge=0, description="seed of weights, crops and their order")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of weights, crops and their order")
     augmentation: Augmentation = Augmentation()
 
     @model_validator(mode="after")

@@ -101,8 +101,8 @@ def surface_folds(shared: NDArray[np.bool_], folds: int) -> list[tuple[list[int]
     count = len(shared)
     if not 2 <= folds <= count:
         raise DatasetError(
-            f"{folds} folds of {count} patches are not possible; ask for 2 to {count}, "
-            "or annotate more patches"
+            f"{folds} folds of {count} patches are not possible; ask for 2 or more, and "
+            "annotate at least as many patches"
         )
     order = reverse_cuthill_mckee(sparse.csr_matrix(shared), symmetric_mode=True)
     splits = []
@@ -112,7 +112,7 @@ def surface_folds(shared: NDArray[np.bool_], folds: int) -> list[tuple[list[int]
         if training.size == 0:
             raise DatasetError(
                 f"all {count} patches share surface with those of one fold, nothing is left to "
-                "train on; annotate patches from other places, or train without validation"
+                "train on; annotate patches from other places"
             )
         splits.append((training.tolist(), sorted(part.tolist())))
     return splits

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from corroscope.errors import SettingsError
-from corroscope.learning.dataset import Patch, dataset_hash, patch_hash, read_dataset
+from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import check_machine, fit
 from corroscope.learning.judge import Judged, judge
@@ -21,6 +21,7 @@ from corroscope.outputs import versions, write_json
 from corroscope.report.curves import draw_curves
 from corroscope.report.examples import Example, draw_examples
 from corroscope.segmentation.bundle import Bundle
+from corroscope.segmentation.particles import find_particles
 from corroscope.segmentation.segmenter import Segmenter
 
 
@@ -121,7 +122,7 @@ def train(
         min_area_px=metrics["min_area_px"],
         training={
             "dataset_sha256": sha256,
-            "patches_sha256": [patch_hash(patch)[:16] for patch in patches],
+            "frames_sha256": [frame_hash(patch)[:16] for patch in patches],
             "patches": len(patches),
             "particle_pixels": int(sum(patch.mask.sum() for patch in patches)),
             "cross_validated": cross_validate,
@@ -171,7 +172,7 @@ class _Course:
         )
         probabilities = self._predict(network, validation, self.folder / "validation")
         metrics = self._judge(validation, probabilities, [0] * len(validation))
-        metrics["method"] += ", whose best epoch was chosen on the same patches"
+        metrics["method"] += "; the best epoch was chosen on the same patches"
         return network, history, metrics
 
     def cross_validated(
@@ -226,8 +227,9 @@ class _Course:
             self.shared[np.ix_(indices, indices)],
             np.random.default_rng(self.settings.seed),
         )
+        point = (metrics["threshold"], metrics["min_area_px"])
         examples = [
-            Example(patch.name, patch.frame, patch.mask, probability >= metrics["threshold"])
+            Example(patch.name, patch.frame, patch.mask, find_particles(probability, *point) > 0)
             for patch, probability in zip(patches, probabilities, strict=True)
         ]
         draw_examples(examples, self.folder / "examples.png")

@@ -12,7 +12,7 @@ SCORES: Final = {
     "iou": "intersection over union, pooled",
     "precision": "precision of pixels",
     "recall": "recall of pixels",
-    "accuracy": "accuracy of pixels (all background: about 0.994)",
+    "accuracy": "accuracy of pixels (high even when nothing is found)",
     "particle_f1_iou30": "particle F1 at IoU ≥ 0.3",
     "particle_f1_iou50": "particle F1 at IoU ≥ 0.5",
     "particle_f1_3px": "particle F1 at centroids ≤ 3 px apart",

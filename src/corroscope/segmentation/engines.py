@@ -1,5 +1,6 @@
 """Two engines that run a bundle's network, behind one small interface."""
 
+import importlib
 import os
 import sys
 from types import ModuleType
@@ -125,10 +126,10 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = available_processors()
         try:
             # No other: some compute in half precision and do not say so.
-            usable = ("CUDAExecutionProvider", "CPUExecutionProvider")
+            usable = {"CUDAExecutionProvider": {"use_tf32": "0"}, "CPUExecutionProvider": {}}
             available = onnxruntime.get_available_providers()
             self._session = onnxruntime.InferenceSession(
-                bundle.network, options, providers=[p for p in usable if p in available]
+                bundle.network, options, providers=[p for p in usable.items() if p[0] in available]
             )
         except Exception as error:  # its exceptions have no public base class
             raise _unreadable(bundle, "ONNX Runtime") from error
@@ -169,12 +170,20 @@ def _import_openvino() -> ModuleType:
     if "openvino" not in sys.modules and "openvino_telemetry" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         try:
-            import openvino
+            openvino = _imported("openvino")
         finally:
             del sys.modules["openvino_telemetry"]
-    import openvino
+        return openvino
+    return _imported("openvino")
 
-    return openvino  # type: ignore[no-any-return]
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EngineError(
+            f"{name} cannot be imported ({error}); install corroscope anew"
+        ) from error
 
 
 def _import_onnxruntime() -> ModuleType:
@@ -186,10 +195,9 @@ def _import_onnxruntime() -> ModuleType:
     """
     for name in ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"):
         os.environ.setdefault(name, "1")
-    import onnxruntime
-
+    onnxruntime = _imported("onnxruntime")
     onnxruntime.disable_telemetry_events()
-    return onnxruntime  # type: ignore[no-any-return]
+    return onnxruntime
 
 
 def _unreadable(bundle: Bundle, engine: str) -> BundleError:

@@ -1,6 +1,7 @@
 """`corroscope segment`: image files in, masks, overlays and a table out."""
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from corroscope.errors import BatchError, CorroscopeError, FrameError, OutputError, SettingsError
-from corroscope.frames.reading import read_frame
+from corroscope.frames.reading import frame_sha256, read_frame
 from corroscope.outputs import (
     output_folder,
     replacing,
-    sha256,
     versions,
     write_json,
     write_png,
+    written_here,
 )
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
@@ -52,7 +53,8 @@ def segment(
     images
         Image files, or one: PNG, TIFF or JPEG, grey or colour, 8 or 16 bits, 16×16 px or more.
     out
-        Output folder, made if missing. A mask that stands there and is not ours is not replaced.
+        Output folder, made if missing. A mask or overlay there that was not written by
+        corroscope is not replaced.
     model
         Bundle folder; without it, the bundle that comes with corroscope.
     pixel_size
@@ -145,24 +147,27 @@ def _segment_files(
     tables: list[pd.DataFrame] = []
     failures: dict[str, CorroscopeError] = {}
     for index, path in enumerate(paths):
-        entry: dict[str, Any] = {"image": str(path), "frame": index}
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        entry: dict[str, Any] = {"image": name, "frame": index}
         try:
+            if not _is_text(str(path)):
+                raise FrameError(f"{name}: the name is not valid UTF-8; rename the file")
             if stems[path.stem] > 1:
                 raise OutputError(
                     f"{path}: {stems[path.stem]} inputs are named {path.stem!r} and would share "
                     "one mask file; rename them or segment them into separate folders"
                 )
+            digest = frame_sha256(path)
             table = segment_file(path, segmenter, folder)
             table.insert(0, "image", path.name)
             table.insert(1, "frame", index)
             table.insert(2, "time_s", np.nan)
             tables.append(table)
-            entry |= {"sha256": sha256(path), "particles": len(table)}
+            entry |= {"sha256": digest, "particles": len(table)}
         except CorroscopeError as error:
-            if isinstance(error, FrameError) and (folder / MANIFEST).exists():
-                # What an earlier call found in this image must not pass for this one's.
-                _remove_pictures(path.stem, folder)
-            failures[f"{index}: {path}"] = error
+            if isinstance(error, FrameError):
+                _remove_stale(path.stem, folder)
+            failures[f"{index}: {name}"] = error
             entry |= {"error": str(error)}
         entries.append(entry)
         if progress is not None:
@@ -170,24 +175,35 @@ def _segment_files(
     return tables, failures
 
 
+def _is_text(name: str) -> bool:
+    """File names are bytes; those that are no text can stand in no table or message."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)
+
+
 def _refuse_to_replace(inputs: Sequence[Path], out: Path) -> None:
-    """A mask here is called as an annotator's is: ``x_mask.png`` beside ``x.png``."""
-    ours = (out / MANIFEST).exists()
-    given = {path.absolute() for path in inputs}
+    """A mask here is called as an annotator's is: ``x_mask.png`` for ``x.png``."""
+    given = {path.resolve() for path in inputs if _is_text(str(path))}
     for path in inputs:
-        mask = (out / f"{path.stem}_mask.png").absolute()
-        theirs = mask.parent == path.absolute().parent and mask.exists() and not ours
-        if mask in given or theirs:
-            raise OutputError(
-                f"{mask}: stands there already and was not written by corroscope; choose "
-                "another output folder"
-            )
+        for picture in _pictures(path.stem, out) if _is_text(str(path)) else ():
+            if picture.resolve() in given:
+                raise OutputError(f"{picture}: would replace an input; choose another folder")
+            if picture.exists() and not written_here(picture):
+                raise OutputError(
+                    f"{picture}: stands there already and was not written by corroscope; choose "
+                    "another output folder"
+                )
 
 
-def _remove_pictures(stem: str, folder: Path) -> None:
-    for kind in ("mask", "overlay"):
-        with contextlib.suppress(OSError):
-            (folder / f"{stem}_{kind}.png").unlink(missing_ok=True)
+def _pictures(stem: str, folder: Path) -> tuple[Path, Path]:
+    return folder / f"{stem}_mask.png", folder / f"{stem}_overlay.png"
+
+
+def _remove_stale(stem: str, folder: Path) -> None:
+    """What an earlier call found in an image must not pass for this call's."""
+    for picture in _pictures(stem, folder):
+        if written_here(picture):
+            with contextlib.suppress(OSError):
+                picture.unlink()
 
 
 def segment_file(path: Path, segmenter: Segmenter, folder: Path) -> pd.DataFrame:
@@ -220,8 +236,9 @@ def segment_file(path: Path, segmenter: Segmenter, folder: Path) -> pd.DataFrame
     except FrameError as error:
         raise FrameError(f"{path}: {error}") from None
     mask = found.labels > 0
-    write_png(folder / f"{path.stem}_mask.png", mask.astype(np.uint8) * np.uint8(255))
-    write_png(folder / f"{path.stem}_overlay.png", draw_overlay(frame, mask))
+    mask_file, overlay_file = _pictures(path.stem, folder)
+    write_png(mask_file, mask.astype(np.uint8) * np.uint8(255))
+    write_png(overlay_file, draw_overlay(frame, mask))
     return found.particles
 
 

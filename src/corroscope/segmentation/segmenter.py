@@ -109,7 +109,7 @@ class Segmenter:
             If the frame is too small, not two-dimensional, not finite or not an image
             of intensities (more negative than positive).
         """
-        _check(frame)
+        check_frame(frame)
         contrast = relative_contrast(frame, self.bundle.card.background_sigma_px)
         probability = self.probability(contrast)
         labels = find_particles(probability, self.threshold, self.min_area_px)
@@ -135,7 +135,20 @@ class Segmenter:
         return run_tiled(scaled, self.engine.predict, TILE_PX, margin, card.pooling_stride_px)
 
 
-def _check(frame: NDArray[np.uint8 | np.uint16 | np.float32]) -> None:
+def check_frame(frame: NDArray[np.uint8 | np.uint16 | np.float32]) -> None:
+    """See whether a frame can be segmented.
+
+    Parameters
+    ----------
+    frame
+        ``(height, width)``.
+
+    Raises
+    ------
+    FrameError
+        If it is too small, not two-dimensional, not finite or not an image of
+        intensities (more negative than positive).
+    """
     if frame.ndim != 2:
         raise FrameError(f"frame of shape {frame.shape}; give one grey frame, height × width")
     height, width = frame.shape
