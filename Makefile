@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 DATASET ?= ../shared/data/pitting-30mM
 SOURCE := 74 of the 100 annotated patches published with AnesSAD/Pitting_corrosion-CNRS (the \
 	repository states no licence), one in-situ run at 30 mM NaCl; raw frames: \
-	doi:10.5281/zenodo.14653184, to be cited. The recipe (width, pasted particles) was chosen on \
+	doi:10.5281/zenodo.14653184, to be cited. The recipe (width, pasted particles, epochs) was chosen on \
 	folds of the same patches
 
 .PHONY: demo install test check bench bundle clean

@@ -46,7 +46,7 @@ class TrainSettings(BaseModel):
     crop_px: int = Field(128, ge=32, le=1024, multiple_of=32, description="side of a crop")
     batch_size: int = Field(8, ge=1, le=1024, description="crops in a step")
     steps_per_epoch: int = Field(50, ge=1, description="optimiser steps between validations")
-    epochs: int = Field(60, ge=1, description="epochs at most")
+    epochs: int = Field(100, ge=1, description="epochs at most")
     patience: int = Field(20, ge=1, description="epochs without improvement before stopping")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="highest learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="weight decay of AdamW")
