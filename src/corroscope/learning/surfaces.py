@@ -93,7 +93,7 @@ def surface_folds(shared: NDArray[np.bool_], folds: int) -> list[tuple[list[int]
     --------
     >>> shared = np.eye(4, dtype=bool)
     >>> shared[0, 3] = shared[3, 0] = True
-    >>> for training, validation in surface_folds(shared, 2):
+    >>> for training, validation in sorted(surface_folds(shared, 2)):
     ...     print(training, validation)
     [0, 3] [1, 2]
     [1, 2] [0, 3]
