@@ -24,8 +24,11 @@ import torch
 import corroscope
 from corroscope.frames.contrast import relative_contrast
 from corroscope.frames.reading import read_frame
-from corroscope.segmentation.segment import segment_file, write_table
-from corroscope.synthesis.frame import make_frame
+from corroscope.segmentation.segment import segment_file
+from corroscope.synthesis.patches import draw_patch
+from corroscope.synthesis.settings import SynthSettings
+from corroscope.tables import PARTICLES
+from corroscope.tabulation import write_table
 
 
 def reference_network() -> torch.nn.Module:
@@ -67,7 +70,8 @@ def reference_recipe(path: Path, network: torch.nn.Module) -> int:
 
 def file_to_table(path: Path, segmenter: corroscope.Segmenter, folder: Path) -> None:
     """From the file to its table of particles, written."""
-    write_table(segmenter(read_frame(path)).particles, folder)
+    particles = segmenter(read_frame(path)).particles
+    write_table(folder / "particles", particles, PARTICLES)
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -93,7 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shape = (chosen.height, chosen.width)
-        made = make_frame(shape, np.random.default_rng(0), particles=300, pits=4)
+        made = draw_patch(shape, SynthSettings(), np.random.default_rng(0))
         path = folder / "frame.png"
         cv2.imwrite(str(path), made.frame)
         print(f"one frame of {shape[0]}×{shape[1]} px, {torch.get_num_threads()} threads")

@@ -10,7 +10,9 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from corroscope.learning.dataset import Patch, read_dataset
-from corroscope.synthesis.frame import make_frame
+from corroscope.synthesis.experiment import Scene
+from corroscope.synthesis.patches import draw_patch
+from corroscope.synthesis.settings import make_synth_settings
 
 # Time per example depends on the machine and is no property of the code.
 settings.register_profile("corroscope", deadline=None)
@@ -29,6 +31,17 @@ def real_folder() -> Path:
 @pytest.fixture(scope="session")
 def real_patches(real_folder: Path) -> list[Patch]:
     return read_dataset(real_folder)
+
+
+def crowded_patch(shape: tuple[int, int], seed: int) -> Scene:
+    """A synthetic patch with many particles, for tests that need some."""
+    settings = make_synth_settings({"particles": {"per_mpx": 2000, "drift_px_s": 20}})
+    return draw_patch(shape, settings, np.random.default_rng(seed))
+
+
+@pytest.fixture(scope="session")
+def crowded() -> Callable[[tuple[int, int], int], Scene]:
+    return crowded_patch
 
 
 @pytest.fixture
@@ -56,7 +69,7 @@ def dataset(tmp_path: Path) -> Path:
     folder.mkdir()
     rows = ["image,mask,surface_group"]
     for number in range(6):
-        made = make_frame((128, 136), np.random.default_rng(number), particles=6, pits=0)
+        made = crowded_patch((128, 136), number)
         cv2.imwrite(str(folder / f"image_{number}.png"), made.frame)
         cv2.imwrite(str(folder / f"mask_{number}.png"), made.mask.astype(np.uint8) * 255)
         rows.append(f"image_{number}.png,mask_{number}.png,{number}")

@@ -20,7 +20,7 @@ from corroscope.errors import (
 from corroscope.segmentation import bundle as bundles
 from corroscope.segmentation.bundle import Bundle, load_bundle, write_bundle
 from corroscope.segmentation.engines import start_engine
-from corroscope.synthesis.frame import make_frame
+from corroscope.synthesis.experiment import Scene
 
 Writer = Callable[[str, NDArray[np.generic]], Path]
 
@@ -31,9 +31,8 @@ def copied(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def frame_file(write_image: Writer) -> Path:
-    made = make_frame((160, 200), np.random.default_rng(1), particles=8, pits=1)
-    return write_image("frame.png", made.frame)
+def frame_file(write_image: Writer, crowded: Callable[[tuple[int, int], int], Scene]) -> Path:
+    return write_image("frame.png", crowded((160, 200), 1).frame)
 
 
 # Bundles

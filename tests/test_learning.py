@@ -20,8 +20,9 @@ from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_da
 from corroscope.learning.losses import deep_supervision_loss, segmentation_loss
 from corroscope.learning.networks import build_network, geometry
 from corroscope.learning.paste import RIM_PX, Sprite, cut_sprites, paste_particle
-from corroscope.learning.settings import Augmentation, TrainSettings, make_settings, read_settings
+from corroscope.learning.settings import Augmentation, TrainSettings, make_settings
 from corroscope.learning.surfaces import shared_surface, surface_folds
+from corroscope.settings import read_settings
 
 # Datasets
 
@@ -359,8 +360,8 @@ def test_smp_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 0}, r"epochs: 0 \(Input should be greater than or equal to 1\)"),
-        ({"epoch": 3}, r"epoch: 3 \(Extra inputs are not permitted\)"),
+        ({"epochs": 0}, r"epochs: 0 \(allowed: at least 1\)"),
+        ({"epoch": 3}, r"epoch: 3 \(there is no such setting\)"),
         ({"architecture": "vgg"}, "architecture: 'vgg'"),
         ({"crop_px": 100}, "crop_px: 100 .*multiple of 32"),
         ({"widths": (8, 0)}, r"widths: \(8, 0\) must all be positive"),

@@ -25,16 +25,15 @@ from corroscope.errors import (
 )
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.segmenter import Segmenter
-from corroscope.synthesis.frame import make_frame
+from corroscope.synthesis.experiment import Scene
 from corroscope.tables import PARTICLES, PARTICLES_UM
 
 Writer = Callable[[str, NDArray[np.generic]], Path]
 
 
 @pytest.fixture
-def frame_file(write_image: Writer) -> Path:
-    made = make_frame((160, 200), np.random.default_rng(1), particles=8, pits=1)
-    return write_image("frame.png", made.frame)
+def frame_file(write_image: Writer, crowded: Callable[[tuple[int, int], int], Scene]) -> Path:
+    return write_image("frame.png", crowded((160, 200), 1).frame)
 
 
 # Files

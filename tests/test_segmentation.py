@@ -18,7 +18,7 @@ from corroscope.learning.dataset import Patch
 from corroscope.segmentation.overlay import draw_overlay
 from corroscope.segmentation.particles import find_particles, measure_particles
 from corroscope.segmentation.segmenter import Segmenter
-from corroscope.synthesis.frame import make_frame
+from corroscope.synthesis.experiment import Scene
 
 Writer = Callable[[str, NDArray[np.generic]], Path]
 
@@ -104,8 +104,8 @@ def test_any_size(shape: tuple[int, int]) -> None:
     assert np.isfinite(found.probability).all()
 
 
-def test_8_and_16_bits_alike() -> None:
-    made = make_frame((160, 160), np.random.default_rng(2), particles=8, pits=0)
+def test_8_and_16_bits_alike(crowded: Callable[[tuple[int, int], int], Scene]) -> None:
+    made = crowded((160, 160), 2)
     segmenter = Segmenter(precision="f32")
     eight = segmenter(made.frame).probability
     sixteen = segmenter(made.frame.astype(np.uint16) * 16).probability

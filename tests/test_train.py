@@ -103,6 +103,36 @@ fit.fit(patches[:4], patches[4:], make_settings(eval(sys.argv[3])), Path(sys.arg
     assert resumed_history == history
 
 
+def test_starting_from_an_earlier_run(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:
+    corroscope.train(dataset, out=tmp_path, settings=quick, name="first", source="here")
+    still = make_settings(QUICK | {"learning_rate": 1e-12, "ema_decay": 0.5, "seed": 5})
+    begun = tmp_path / "train1"
+    first, _ = fit.fit([], [], quick, begun)  # finished, so nothing but its weights
+    network, _ = fit.fit(read_dataset(dataset), [], still, tmp_path / "x", start=begun)
+    for name, weights in network.named_parameters():
+        assert torch.allclose(weights, dict(first.named_parameters())[name], atol=1e-6)
+    bundle = corroscope.train(dataset, out=tmp_path, settings=still, start=begun)
+    assert bundle.card.training["started_from"]["name"] == "first"
+    assert bundle.card.training["started_from"]["source"] == "here"
+    # All its patches were known before, so it does not pass for a test on unseen surface.
+    assert "2 of these patches were learnt from" in bundle.card.metrics["method"]
+    card = (bundle.folder / "MODEL_CARD.md").read_text()
+    assert "trained from weights of `first`" in card
+    assert "`first`, from whose weights it started, learnt from: here" in card
+
+
+def test_starting_from_what_cannot_be_started_from(
+    dataset: Path, tmp_path: Path, quick: TrainSettings
+) -> None:
+    with pytest.raises(SettingsError, match="no trained weights to start from"):
+        corroscope.train(dataset, out=tmp_path, settings=quick, start=tmp_path / "train1")
+    corroscope.train(dataset, out=tmp_path, settings=quick)
+    other = make_settings(QUICK | {"widths": (5, 7)})
+    with pytest.raises(SettingsError, match="weights of another network"):
+        corroscope.train(dataset, out=tmp_path, settings=other, start=tmp_path / "train1")
+    assert not (tmp_path / "train2").exists()
+
+
 def test_two_devices(dataset: Path, tmp_path: Path) -> None:
     script = """
 import sys

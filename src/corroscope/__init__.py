@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from corroscope.segmentation.bundle import load_bundle
     from corroscope.segmentation.segment import segment
     from corroscope.segmentation.segmenter import Segmenter
+    from corroscope.synthesis.synth import synth
 
 __all__ = [
     "CorroscopeError",
@@ -27,6 +28,7 @@ __all__ = [
     "load_bundle",
     "read_frame",
     "segment",
+    "synth",
     "train",
 ]
 
@@ -39,6 +41,7 @@ _HOMES = {
     "load_bundle": "corroscope.segmentation.bundle",
     "read_frame": "corroscope.frames.reading",
     "segment": "corroscope.segmentation.segment",
+    "synth": "corroscope.synthesis.synth",
     "train": "corroscope.learning.train",
 }
 

@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(_command(commands, "demo", _demo, "find particles in an example made on the spot"))
     _add_segment(_command(commands, "segment", _segment, "find particles in images"))
+    _add_synth(_command(commands, "synth", _synth, "make a sequence whose truth is known"))
     _add_train(_command(commands, "train", _train, "train a network from scratch"))
     _add_evaluate(_command(commands, "evaluate", _evaluate, "score a bundle on annotated patches"))
     _command(commands, "doctor", _doctor, "say what is installed and what will be used")
@@ -88,14 +89,31 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-area", type=int, metavar="PX", help="smallest particle in pixels")
 
 
-def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of all runs")
+def _add_settings(parser: argparse.ArgumentParser, example: str) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings as TOML")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
-        help="one setting, as epochs=80 or augmentation.pasted=2; may be repeated",
+        help=f"one setting, as {example}; may be repeated",
     )  # fmt: skip
+
+
+def _add_synth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
+    parser.add_argument("--frames", type=int, metavar="N", help="number of frames")
+    parser.add_argument("--size", type=int, metavar="PX", help="height and width in pixels")
+    parser.add_argument("--seed", type=int, metavar="S", help="seed of everything")
+    parser.add_argument("--preset", help="tiny, demo or frame (2448×2452 px)")
+    parser.add_argument(
+        "--patches", type=int, metavar="N", help="a dataset of N patches to train on instead"
+    )
+    _add_settings(parser, "interval_s=30 or pits.per_mpx=5")
+    parser.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of all runs")
+    _add_settings(parser, "epochs=80 or augmentation.pasted=2")
     parser.add_argument("--architecture", help="unetpp, unet or smp:NAME")
     parser.add_argument("--encoder", help="encoder of an smp: architecture")
     parser.add_argument("--epochs", type=int, help="epochs at most")
@@ -105,6 +123,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="judge on every patch by folds that share no surface, then learn from all",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with the newest run in DIR")
+    parser.add_argument("--start", metavar="RUN", help="start from the weights of an earlier run")
     parser.add_argument("--name", help="name of the bundle")
     parser.add_argument("--source", help="where the data come from")
     parser.add_argument("--accelerator", default="auto", help="cpu, gpu, … (Lightning's names)")
@@ -123,10 +142,13 @@ def _demo(chosen: argparse.Namespace) -> None:
     made = corroscope.demo(out=chosen.out)
     folder = made.folder.resolve()
     dice, f1 = made.scores["dice"], made.scores["particle_f1_iou30"]
-    print(f"Found {len(made.particles)} particles (Dice {dice:.2f}, F1 {f1:.2f} on known truth).")
-    print(f"Pictures:  {folder / 'demo_overlay.png'}  (of {folder / 'frames' / 'demo.png'})")
-    print(f"Mask:      {folder / 'demo_mask.png'}  (truth: demo_truth.png)")
-    print(f"Table:     {folder / 'particles.csv'}")
+    print(
+        f"Found {len(made.particles)} particles in {made.frames} frames "
+        f"(Dice {dice:.2f}, F1 {f1:.2f} on known truth)."
+    )
+    print(f"Overview:  {folder / 'overview.png'}")
+    print(f"Sequence:  {folder / 'sequence' / 'frames'}  (truth beside it)")
+    print(f"Result:    {folder / 'result'}  (particles.csv, masks, overlays)")
 
 
 def _segment(chosen: argparse.Namespace) -> None:
@@ -149,13 +171,43 @@ def _segment(chosen: argparse.Namespace) -> None:
     print(f"{len(particles)} particles in {len(chosen.images)} images: {chosen.out}")
 
 
+def _synth(chosen: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    import corroscope
+    from corroscope.synthesis.settings import make_synth_settings
+
+    settings = make_synth_settings(_changes(chosen), chosen.preset)
+    unit = "patch" if chosen.patches else "frame"
+    with tqdm(unit=unit, disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        made = corroscope.synth(
+            out=chosen.out,
+            settings=settings,
+            frames=chosen.frames,
+            size=chosen.size,
+            seed=chosen.seed,
+            patches=chosen.patches,
+            force=chosen.force,
+            progress=show,
+        )
+    if chosen.patches:
+        print(f"Dataset:  {made / 'patches'}")
+    else:
+        print(f"Frames:   {made / 'frames'}")
+        print(f"Truth:    {made / 'truth'}")
+        print(f"Current:  {made / 'current.mpt'}")
+
+
 def _train(chosen: argparse.Namespace) -> None:
     import corroscope
-    from corroscope.learning.settings import make_settings, read_settings
+    from corroscope.learning.settings import make_settings
 
-    changes = read_settings(chosen.config) if chosen.config else {}
-    for change in chosen.changes:
-        changes = _merged(changes, _parsed(change))
+    changes = _changes(chosen)
     for name in ("architecture", "encoder", "epochs", "seed"):
         if getattr(chosen, name) is not None:
             changes[name] = getattr(chosen, name)
@@ -166,6 +218,7 @@ def _train(chosen: argparse.Namespace) -> None:
         settings=make_settings(changes) if changes or not chosen.resume else None,
         cross_validate=chosen.cross_validate,
         resume=chosen.resume,
+        start=chosen.start,
         name=chosen.name,
         source=chosen.source,
         accelerator=chosen.accelerator,
@@ -214,6 +267,16 @@ def _print_scores(metrics: dict[str, Any]) -> None:
         print(f"{name:20}{'undefined' if value is None else format(value, '.3f')}{between}")
 
 
+def _changes(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Settings by name: those of --config, then those of --set."""
+    from corroscope.settings import merge_settings, read_settings
+
+    changes = read_settings(chosen.config) if chosen.config else {}
+    for change in chosen.changes:
+        changes = merge_settings(changes, _parsed(change))
+    return changes
+
+
 def _parsed(change: str) -> dict[str, Any]:
     """``a.b=1`` as ``{"a": {"b": 1}}``; what is no TOML value is taken as text."""
     name, equals, value = change.partition("=")
@@ -226,13 +289,3 @@ def _parsed(change: str) -> dict[str, Any]:
             return tomllib.loads(f"{name} = '{value}'")
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"--set {change}: not understood ({error})") from None
-
-
-def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(first)
-    for name, value in second.items():
-        old = merged.get(name)
-        merged[name] = (
-            _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
-    return merged

@@ -1,21 +1,21 @@
-"""`corroscope demo`: the main job on an example, from a frame to a table."""
+"""`corroscope demo`: the main job on an example, from a sequence to pictures and tables."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from corroscope.frames.reading import read_frame
-from corroscope.outputs import output_folder, write_png
-from corroscope.scoring.counts import count
+from corroscope.outputs import output_folder
+from corroscope.report.overview import Overview, draw_overview
+from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
 from corroscope.segmentation.segment import segment
-from corroscope.synthesis.frame import make_frame
-
-SHAPE_PX: Final = (612, 816)
-SEED: Final = 18
+from corroscope.synthesis.current import HEADER_LINES
+from corroscope.synthesis.settings import make_synth_settings
+from corroscope.synthesis.synth import synth
 
 
 class Demo(NamedTuple):
@@ -25,13 +25,16 @@ class Demo(NamedTuple):
     ----------
     folder
         Where everything lies.
+    frames
+        Number of frames.
     particles
         The table of particles found.
     scores
-        Agreement with the truth, which is known since the frame is synthetic.
+        Agreement with the truth, which is known since the sequence is synthetic.
     """
 
     folder: Path
+    frames: int
     particles: pd.DataFrame
     scores: dict[str, float]
 
@@ -39,10 +42,11 @@ class Demo(NamedTuple):
 def demo(
     *, out: str | Path = "corroscope-demo", progress: Callable[[int, int], object] | None = None
 ) -> Demo:
-    """Make a synthetic frame and find its corrosion products.
+    """Make a short synthetic sequence and find its corrosion products.
 
-    Writes the frame ``frames/demo.png``, its true mask ``demo_truth.png`` and, as
-    ``segment`` does, the mask found, the overlay, the table and the manifest.
+    Writes the sequence to ``sequence/`` as `corroscope.synth` does, and to ``result/``
+    what `corroscope.segment` finds in each of its frames: masks, overlays, table and
+    manifest; and ``overview.png``.
 
     Parameters
     ----------
@@ -56,19 +60,49 @@ def demo(
     Demo
         Folder, table and scores.
 
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written to, or ``sequence/`` holds something else.
+
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     made = demo(out=folder)
-    >>> len(made.particles) > 0
+    >>> made.scores["dice"] > 0.5
     True
     """
     folder = output_folder(out)
-    frame_file = output_folder(folder / "frames") / "demo.png"
-    made = make_frame(SHAPE_PX, np.random.default_rng(SEED), particles=60, pits=2)
-    write_png(frame_file, made.frame)
-    write_png(folder / "demo_truth.png", made.mask.astype(np.uint8) * np.uint8(255))
-    particles = segment(frame_file, out=folder, progress=progress)
-    mask = read_frame(folder / "demo_mask.png") > 0
-    return Demo(folder, particles, scores(count(mask, made.mask)))
+    settings = make_synth_settings(preset="demo")
+    sequence = synth(out=folder / "sequence", settings=settings, force=True)
+    truth = sequence / "truth"
+    takes = pd.read_csv(truth / "frames.csv")
+    frames = [sequence / "frames" / image for image in takes["image"]]
+    result = output_folder(folder / "result")
+    particles = segment(frames, out=result, progress=progress)
+    counts = Counts()
+    times_s = takes["time_s"].to_numpy()
+    first_seen_s = np.full(settings.shape, np.nan)
+    mask = np.zeros(settings.shape, bool)
+    for frame, time_s in zip(frames, times_s, strict=True):
+        mask = read_frame(result / f"{frame.stem}_mask.png") > 0
+        counts += count(mask, read_frame(truth / "masks" / f"{frame.stem}_mask.png") > 0)
+        first_seen_s[mask & np.isnan(first_seen_s)] = time_s
+    current = pd.read_csv(
+        sequence / "current.mpt", sep="\t", skiprows=HEADER_LINES - 1, encoding="cp1252"
+    )
+    shown = Overview(
+        frame=read_frame(frames[-1]),
+        mask=mask,
+        first_seen_s=first_seen_s,
+        times_s=times_s,
+        found=particles,
+        truth=pd.read_csv(truth / "particles.csv"),
+        current=(
+            current["time/s"].to_numpy() - settings.cell.lead_s,
+            1000 * current["<I>/mA"].to_numpy(),
+        ),
+    )
+    draw_overview(shown, folder / "overview.png")
+    return Demo(folder, len(frames), particles, scores(counts))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -131,6 +132,28 @@ def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
     content = io.BytesIO()
     # Fast compression: on a 6-megapixel overlay the default takes longer than the network.
     Image.fromarray(pixels).save(content, "PNG", pnginfo=signature, compress_level=1)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getvalue())
+
+
+def write_tiff(
+    path: str | Path, pixels: NDArray[np.uint8 | np.uint16 | np.uint32], *, compress: bool = False
+) -> None:
+    """Write a TIFF file, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    pixels
+        ``(height, width)``.
+    compress
+        With Deflate, for masks; plain otherwise, as microscopes write frames.
+    """
+    content = io.BytesIO()
+    tifffile.imwrite(
+        content, pixels, compression="zlib" if compress else None, metadata=None, software=SOFTWARE
+    )
     with replacing(path) as temporary:
         temporary.write_bytes(content.getvalue())
 

@@ -50,3 +50,59 @@ PARTICLES_UM: Final = (
     Column("equivalent_diameter_um", "float64", "µm", "in micrometres"),
 )
 """Further columns, where the pixel size is known."""
+
+FRAMES: Final = (
+    Column("image", "str", "", "file name of the frame"),
+    Column("frame", "int64", "", "0, 1, … in order of time"),
+    Column("time_s", "float64", "s", "time from the first frame"),
+    Column("dy_px", "float64", "px", "rows by which the picture has moved since the reference"),
+    Column("dx_px", "float64", "px", "columns by which it has moved"),
+    Column("gain", "float64", "", "brightness against the reference"),
+)
+"""One row for each frame of a sequence."""
+
+TRUE_PARTICLES: Final = (
+    Column("image", "str", "", "file name of the frame"),
+    Column("frame", "int64", "", "0, 1, … in order of time"),
+    Column("time_s", "float64", "s", "time from the first frame"),
+    Column("particle", "int64", "", "its number in the frame's instance mask, the same in all"),
+    Column("y_px", "float64", "px", "row of its centre, pixel centres at integers"),
+    Column("x_px", "float64", "px", "column of its centre"),
+    Column("y_ref_px", "float64", "px", "row in the reference frame"),
+    Column("x_ref_px", "float64", "px", "column in the reference frame"),
+    Column("area_px", "int64", "px²", "number of its pixels in the instance mask"),
+    Column("equivalent_diameter_px", "float64", "px", "diameter of the disc of this area"),
+    Column("contrast", "float64", "", "mean share of the light that it takes away there"),
+    Column("pit", "int64", "", "the pit that ejected it"),
+)
+"""One row for each particle that can be seen in a synthetic frame."""
+
+TRUE_TRACKS: Final = (
+    Column("track", "int64", "", "1, 2, … in order of birth"),
+    *TRUE_PARTICLES,
+    Column("blur_px", "float64", "px", "radius of its blur out of focus"),
+    Column("state", "str", "", "afloat, settled or stuck"),
+    Column("aggregate", "int64", "", "smallest track among those that it clings to, or its own"),
+    Column("seen", "bool", "", "whether it can be seen; if not, it is in no mask"),
+)
+"""One row for each product in a synthetic frame, whether it can be seen or not."""
+
+PITS: Final = (
+    Column("pit", "int64", "", "1, 2, … in order of birth"),
+    Column("frame", "int64", "", "0, 1, … in order of time"),
+    Column("time_s", "float64", "s", "time from the first frame"),
+    Column("y_ref_px", "float64", "px", "row of its centre in the reference frame"),
+    Column("x_ref_px", "float64", "px", "column of its centre"),
+    Column("area_px", "float64", "px²", "open area"),
+    Column("growing", "bool", "", "whether it grows"),
+)
+"""One row for each pit in each frame since its birth."""
+
+EVENTS: Final = (
+    Column("event", "str", "", "nucleation or death of a pit, ejection of a particle"),
+    Column("frame", "int64", "", "the first frame at that time or later; -1 for none"),
+    Column("time_s", "float64", "s", "time from the first frame"),
+    Column("pit", "int64", "", "the pit"),
+    Column("track", "int64", "", "the particle's track; 0 where it is about a pit"),
+)
+"""One row for each event, in order of time."""

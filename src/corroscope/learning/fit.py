@@ -126,11 +126,12 @@ def fit(
     settings: TrainSettings,
     folder: Path,
     *,
+    start: Path | None = None,
     accelerator: str = "auto",
     devices: int | str = 1,
     progress: bool = False,
 ) -> tuple[nn.Module, list[dict[str, float]]]:
-    """Train a network from random weights, or go on where a killed training stopped.
+    """Train a network, or go on where a killed training stopped.
 
     Parameters
     ----------
@@ -144,6 +145,8 @@ def fit(
     folder
         For checkpoints and the TensorBoard log. If it holds a checkpoint of the same
         training, that is continued, to the same end as without the interruption.
+    start
+        Folder of an earlier fit, whose weights to start from; random ones by default.
     accelerator, devices
         As Lightning's Trainer understands them.
     progress
@@ -159,13 +162,15 @@ def fit(
     Raises
     ------
     SettingsError
-        If there is no such accelerator or number of devices, or a checkpoint to go on
-        from cannot be read.
+        If there is no such accelerator or number of devices, a checkpoint cannot be
+        read, or the weights to start from are those of another network.
     OutputError
         If a checkpoint cannot be written.
     """
     torch.manual_seed(settings.seed)
     fitting = Fitting(training, validation, settings)
+    if start is not None:
+        start_from(fitting.network, start)
     best = ModelCheckpoint(
         folder,
         filename=BEST,
@@ -201,15 +206,48 @@ def fit(
             with replacing(folder / FINISHED) as marker:
                 marker.write_text(f"{trainer.current_epoch} epochs\n")
     # From files and not from memory: with several devices, others have trained.
-    chosen, latest = (
-        WholeCheckpoints().load_checkpoint(
-            folder / f"{name}.ckpt", map_location=lambda storage, _: storage, weights_only=True
-        )
-        for name in (BEST, LAST)
-    )
+    chosen, latest = (_checkpoint(folder / f"{name}.ckpt") for name in (BEST, LAST))
     fitting.load_state_dict(chosen["state_dict"])
     history: list[dict[str, float]] = latest["history"]
     return fitting.network.cpu().eval(), history
+
+
+def start_from(network: nn.Module, folder: Path) -> None:
+    """Give a network the weights that an earlier fit ended with.
+
+    Parameters
+    ----------
+    network
+        Changed in place.
+    folder
+        Folder of the earlier fit.
+
+    Raises
+    ------
+    SettingsError
+        If there are none, or they are those of another network.
+    """
+    path = folder / f"{BEST}.ckpt"
+    if not path.is_file():
+        raise SettingsError(f"{folder}: no trained weights to start from; give a run's own folder")
+    prefix = "network."
+    weights = {
+        name.removeprefix(prefix): values
+        for name, values in _checkpoint(path).get("state_dict", {}).items()
+        if name.startswith(prefix)
+    }
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise SettingsError(
+            f"{path}: weights of another network; train with its architecture and widths"
+        ) from error
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    return WholeCheckpoints().load_checkpoint(
+        path, map_location=lambda storage, _: storage, weights_only=True
+    )
 
 
 def _moving_average(average: Tensor, current: Tensor, _: Tensor | int, decay: float) -> Tensor:

@@ -1,12 +1,10 @@
 """Every setting of a training, with its meaning, unit and range."""
 
-import tomllib
-from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from corroscope.errors import SettingsError
+from corroscope.settings import check_settings
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -88,37 +86,6 @@ def make_settings(changes: dict[str, Any]) -> TrainSettings:
     3
     >>> make_settings({"epochs": -1})
     Traceback (most recent call last):
-    corroscope.errors.SettingsError: epochs: -1 (Input should be greater than or equal to 1)
+    corroscope.errors.SettingsError: epochs: -1 (allowed: at least 1)
     """
-    try:
-        return TrainSettings(**changes)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise SettingsError(f"{name}: {first['input']!r} ({first['msg']})") from None
-
-
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """Read settings from a TOML file.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    dict
-        Settings by name, not yet checked.
-
-    Raises
-    ------
-    SettingsError
-        If the file is missing or is no TOML.
-    """
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is no TOML ({error}); mend it") from error
+    return check_settings(TrainSettings, changes)

@@ -11,7 +11,7 @@ from torch import nn
 from corroscope.errors import SettingsError
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.export import export_bundle
-from corroscope.learning.fit import check_machine, fit
+from corroscope.learning.fit import check_machine, fit, start_from
 from corroscope.learning.judge import Judged, judge
 from corroscope.learning.networks import build_network
 from corroscope.learning.runs import METRICS, new_run, unfinished_run
@@ -20,7 +20,8 @@ from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import versions, write_json
 from corroscope.report.curves import draw_curves
 from corroscope.report.examples import Example, draw_examples
-from corroscope.segmentation.bundle import Bundle
+from corroscope.segmentation.bundle import Bundle, load_bundle
+from corroscope.segmentation.card import Card
 from corroscope.segmentation.particles import find_particles
 from corroscope.segmentation.segmenter import Segmenter
 
@@ -32,13 +33,14 @@ def train(
     settings: TrainSettings | None = None,
     cross_validate: bool = False,
     resume: bool = False,
+    start: str | Path | None = None,
     name: str | None = None,
     source: str | None = None,
     accelerator: str = "auto",
     devices: int | str = 1,
     progress: bool = False,
 ) -> Bundle:
-    """Train a network from random weights on annotated patches.
+    """Train a network on annotated patches, from random weights or from an earlier run.
 
     Makes a folder ``train1``, ``train2``, … under ``out`` with ``bundle/``,
     ``metrics.json``, ``curves.png``, ``examples.png`` and the TensorBoard log.
@@ -58,6 +60,9 @@ def train(
     resume
         Go on with the newest run under ``out``, as it was started: settings, name and
         the like cannot be given again.
+    start
+        Folder of an earlier run, whose weights to start from; of the same architecture
+        and widths.
     name, source
         Name of the bundle and where the data come from, for its card.
     accelerator, devices
@@ -80,7 +85,7 @@ def train(
     ExportError
         If an engine does not agree with the trained network.
     """
-    if resume and (settings or cross_validate or name or source):
+    if resume and (settings or cross_validate or start or name or source):
         raise SettingsError("--resume goes on with a run as it was started; give nothing else")
     check_machine(accelerator, devices)
     patches = read_dataset(dataset)
@@ -91,11 +96,17 @@ def train(
         folder, record = unfinished_run(out, sha256)
         settings = make_settings(record["settings"])
         cross_validate, name, source = record["cross_validate"], record["name"], record["source"]
+        start = record["start"]
     settings = settings or TrainSettings()
     name, source = name or "own", source or "not stated"
     shared = shared_surface(patches)
     splits = surface_folds(shared, settings.folds)
-    build_network(settings)  # an architecture that cannot be had fails before anything is written
+    # What cannot be had fails before anything is written.
+    network = build_network(settings)
+    earlier: Card | None = None
+    if start is not None:
+        start_from(network, Path(start))
+        earlier = load_bundle(Path(start) / "bundle").card
     used = versions("torch", "lightning", "numpy", "cv2")
     if not resume:
         record = {
@@ -103,15 +114,18 @@ def train(
             "dataset_sha256": sha256,
             "settings": settings.model_dump(mode="json"),
             "cross_validate": cross_validate,
+            "start": None if start is None else str(Path(start).resolve()),
             "name": name,
             "source": source,
             "versions": used,
         }
         folder = new_run(out, record)
-    course = _Course(patches, shared, settings, folder, accelerator, devices, progress)
+    course = _Course(patches, shared, settings, folder, start, accelerator, devices, progress)
     network, history, metrics = (
         course.cross_validated(splits) if cross_validate else course.validated(*splits[0])
     )
+    if earlier is not None:
+        metrics["method"] += _memory(course.judged, earlier)
     draw_curves(history, folder / "curves.png")
     bundle = export_bundle(
         network,
@@ -122,10 +136,19 @@ def train(
         min_area_px=metrics["min_area_px"],
         training={
             "dataset_sha256": sha256,
-            "frames_sha256": [frame_hash(patch)[:16] for patch in patches],
+            "frames_sha256": sorted(
+                {frame_hash(patch)[:16] for patch in patches} | _frames_seen(earlier)
+            ),
             "patches": len(patches),
             "particle_pixels": int(sum(patch.mask.sum() for patch in patches)),
             "cross_validated": cross_validate,
+            "started_from": None
+            if earlier is None
+            else {
+                "name": earlier.name,
+                "dataset_sha256": earlier.training["dataset_sha256"],
+                **earlier.provenance,
+            },
             "settings": settings.model_dump(mode="json"),
             "versions": used,
         },
@@ -134,6 +157,22 @@ def train(
     )
     write_json(folder / METRICS, {**metrics, "history": history})
     return bundle
+
+
+def _frames_seen(earlier: Card | None) -> set[str]:
+    """Frames that an earlier run has learnt from."""
+    return set() if earlier is None else set(earlier.training.get("frames_sha256", []))
+
+
+def _memory(patches: Sequence[Patch], earlier: Card) -> str:
+    """Says of how many patches the scores are memory, since an earlier run knew them."""
+    known = sum(frame_hash(patch)[:16] in _frames_seen(earlier) for patch in patches)
+    if not known:
+        return ""
+    return (
+        f"; {known} of these patches were learnt from in the run that this one started from, so "
+        "on them the scores measure memory"
+    )
 
 
 class _Course:
@@ -145,6 +184,7 @@ class _Course:
         shared: NDArray[np.bool_],
         settings: TrainSettings,
         folder: Path,
+        start: str | Path | None,
         accelerator: str,
         devices: int | str,
         progress: bool,
@@ -153,7 +193,9 @@ class _Course:
         self.shared = shared
         self.settings = settings
         self.folder = folder
-        self.machine: dict[str, Any] = {
+        self.judged: list[Patch] = []
+        self.how: dict[str, Any] = {
+            "start": None if start is None else Path(start),
             "accelerator": accelerator,
             "devices": devices,
             "progress": progress,
@@ -168,7 +210,7 @@ class _Course:
             [self.patches[i] for i in validation],
             self.settings,
             self.folder,
-            **self.machine,
+            **self.how,
         )
         probabilities = self._predict(network, validation, self.folder / "validation")
         metrics = self._judge(validation, probabilities, [0] * len(validation))
@@ -188,13 +230,13 @@ class _Course:
         for fold, (training, validation) in enumerate(splits, start=1):
             folder = self.folder / f"fold{fold}"
             network, _ = fit(
-                [self.patches[i] for i in training], [], self.settings, folder, **self.machine
+                [self.patches[i] for i in training], [], self.settings, folder, **self.how
             )
             indices += validation
             probabilities += self._predict(network, validation, folder)
             folds += [fold] * len(validation)
         metrics = self._judge(indices, probabilities, folds)
-        network, history = fit(self.patches, [], self.settings, self.folder, **self.machine)
+        network, history = fit(self.patches, [], self.settings, self.folder, **self.how)
         return network, history, metrics
 
     def _predict(
@@ -221,7 +263,7 @@ class _Course:
         probabilities: list[NDArray[np.float32]],
         folds: list[int],
     ) -> dict[str, Any]:
-        patches = [self.patches[i] for i in indices]
+        patches = self.judged = [self.patches[i] for i in indices]
         metrics = judge(
             Judged(patches, probabilities, folds),
             self.shared[np.ix_(indices, indices)],

@@ -79,6 +79,8 @@ def render_model_card(card: Card) -> str:
     '# Model card: single-frame-1'
     """
     sees = card.receptive_field_px
+    earlier = card.training.get("started_from")
+    start = f"weights of `{earlier['name']}`" if earlier else "random weights"
     lines = [
         f"# Model card: {card.name}",
         "",
@@ -86,7 +88,7 @@ def render_model_card(card: Card) -> str:
         "in-situ microscopy of pitting corrosion.",
         "",
         f"- Architecture: `{card.architecture}`, {card.parameters:,} parameters, trained from "
-        "random weights",
+        f"{start}",
         f"- Input: relative contrast against a Gaussian background of "
         f"σ = {card.background_sigma_px:g} px, native resolution",
         f"- A pixel sees {'the whole window' if sees is None else f'{sees} px each way'}",
@@ -101,6 +103,11 @@ def render_model_card(card: Card) -> str:
             lines.append(
                 f"- {card.training['patches']} patches, {card.training['particle_pixels']:,} "
                 f"particle pixels, SHA-256 `{card.training['dataset_sha256']}`"
+            )
+        if earlier:
+            lines.append(
+                f"- `{earlier['name']}`, from whose weights it started, learnt from: "
+                f"{earlier.get('source', 'not stated')}, SHA-256 `{earlier['dataset_sha256']}`"
             )
         lines.append("")
     if "scores" in card.metrics:

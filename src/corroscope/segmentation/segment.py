@@ -9,14 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet
 
 from corroscope.errors import BatchError, CorroscopeError, FrameError, OutputError, SettingsError
 from corroscope.frames.reading import frame_sha256, read_frame
 from corroscope.outputs import (
     output_folder,
-    replacing,
     versions,
     write_json,
     write_png,
@@ -27,6 +24,7 @@ from corroscope.segmentation.engines import EngineName, Precision
 from corroscope.segmentation.overlay import draw_overlay
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.tables import PARTICLES, PARTICLES_UM
+from corroscope.tabulation import write_table
 
 MANIFEST: Final = "manifest.json"
 
@@ -126,7 +124,7 @@ def segment(
     if alone is not None and not (folder / MANIFEST).exists():
         raise alone
     particles = _complete(tables, pixel_size)
-    write_table(particles, folder)
+    write_table(folder / "particles", particles, PARTICLES + PARTICLES_UM)
     write_json(folder / MANIFEST, manifest)
     if alone is not None:
         raise alone
@@ -256,31 +254,3 @@ def _complete(tables: list[pd.DataFrame], pixel_size_um: float | None) -> pd.Dat
             particles[f"{name}_um"] = particles[f"{name}_px"] * pixel_size_um
         particles["area_um2"] = particles["area_px"] * pixel_size_um**2
     return particles[[c.name for c in columns]].astype({c.name: c.dtype for c in columns})
-
-
-def write_table(particles: pd.DataFrame, folder: Path) -> None:
-    """Write a table of particles as CSV and as Parquet with units.
-
-    Parameters
-    ----------
-    particles
-        Columns of `corroscope.tables`.
-    folder
-        Existing folder for ``particles.csv`` and ``particles.parquet``.
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
-    """
-    with replacing(folder / "particles.csv") as temporary:
-        particles.to_csv(temporary, index=False, float_format="%.6g")
-    units = {c.name: c for c in PARTICLES + PARTICLES_UM}
-    table = pa.Table.from_pandas(particles, preserve_index=False)
-    fields = [
-        field.with_metadata({"unit": units[field.name].unit, "meaning": units[field.name].meaning})
-        for field in table.schema
-    ]
-    table = table.cast(pa.schema(fields, metadata=table.schema.metadata))
-    with replacing(folder / "particles.parquet") as temporary:
-        pyarrow.parquet.write_table(table, temporary)

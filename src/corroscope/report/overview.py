@@ -1,0 +1,120 @@
+"""What happened in a sequence, on one page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from corroscope.outputs import replacing
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the page shows.
+
+    Attributes
+    ----------
+    frame
+        ``(height, width)``, the last frame.
+    mask
+        ``(height, width)`` bool, particles found in it.
+    first_seen_s
+        ``(height, width)``, when a particle was first found at each pixel; NaN where
+        none ever was.
+    times_s
+        ``(frames,)``.
+    found
+        Particles found, with ``frame`` and ``area_px``.
+    truth
+        The same where it is known; None otherwise.
+    current
+        Times in seconds and current in microamperes, where it is known.
+    """
+
+    frame: NDArray[np.generic]
+    mask: NDArray[np.bool_]
+    first_seen_s: NDArray[np.float64]
+    times_s: NDArray[np.float64]
+    found: pd.DataFrame
+    truth: pd.DataFrame | None = None
+    current: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+
+def draw_overview(shown: Overview, path: str | Path) -> None:
+    """Draw the last frame, numbers through time, sizes, and when each place was reached.
+
+    Parameters
+    ----------
+    shown
+        What to show.
+    path
+        The PNG file to write.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> frame, nowhere = np.zeros((40, 50)), np.full((40, 50), np.nan)
+    >>> found = pd.DataFrame({"frame": [0, 1, 1], "area_px": [9, 9, 20]})
+    >>> shown = Overview(frame, frame > 0, nowhere, np.array([0.0, 1.0]), found)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw_overview(shown, f"{folder}/o.png")
+    ...     Path(folder, "o.png").stat().st_size > 0
+    True
+    """
+    figure = Figure(figsize=(12, 8.6), layout="constrained")
+    last, reached, number, size = figure.subplots(2, 2).ravel()
+    _draw_last(last, shown)
+    _draw_reached(reached, shown)
+    _draw_numbers(number, shown)
+    _draw_sizes(size, shown)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _draw_last(axes: Axes, shown: Overview) -> None:
+    axes.imshow(shown.frame, cmap="gray", vmin=0)
+    if shown.mask.any():
+        axes.contour(shown.mask, levels=[0.5], colors="tab:red", linewidths=0.8)
+    axes.set_title(f"last frame, {shown.times_s[-1]:.1f} s: particles found")
+    axes.set_axis_off()
+
+
+def _draw_reached(axes: Axes, shown: Overview) -> None:
+    axes.imshow(shown.frame, cmap="gray", vmin=-250)
+    if np.isfinite(shown.first_seen_s).any():
+        image = axes.imshow(shown.first_seen_s, cmap="plasma", interpolation="nearest")
+        axes.figure.colorbar(image, ax=axes, label="first seen / s", shrink=0.8)
+    axes.set_title("where particles have been, by time")
+    axes.set_axis_off()
+
+
+def _draw_numbers(axes: Axes, shown: Overview) -> None:
+    frames = np.arange(len(shown.times_s))
+    numbers = shown.found["frame"].value_counts().reindex(frames, fill_value=0)
+    axes.plot(shown.times_s, numbers, "o-", color="tab:red", ms=3, label="found")
+    if shown.truth is not None:
+        numbers = shown.truth["frame"].value_counts().reindex(frames, fill_value=0)
+        axes.plot(shown.times_s, numbers, "--", color="black", label="true")
+    axes.set(xlabel="time / s", ylabel="particles in the frame", ylim=(0, None))
+    axes.legend(loc="upper left")
+    if shown.current is not None:
+        beside = axes.twinx()
+        beside.plot(*shown.current, color="tab:blue", lw=0.8, alpha=0.7)
+        beside.set_ylabel("current / µA", color="tab:blue")
+    axes.set_title("number of particles and current")
+
+
+def _draw_sizes(axes: Axes, shown: Overview) -> None:
+    edges = np.geomspace(5, 500, 22).tolist()
+    axes.hist(shown.found["area_px"], edges, color="tab:red", alpha=0.5, label="found")
+    if shown.truth is not None:
+        areas = shown.truth["area_px"]
+        axes.hist(areas, edges, histtype="step", color="black", ls="--", label="true")
+    axes.set_xscale("log")
+    axes.set(xlabel="area / px²", ylabel="particles, all frames")
+    axes.legend(loc="upper right")
+    axes.set_title("sizes")
