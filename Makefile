@@ -9,7 +9,7 @@ SOURCE := 74 of the 100 annotated patches published with AnesSAD/Pitting_corrosi
 	doi:10.5281/zenodo.14653184, to be cited. The recipe (width, pasted particles, epochs) was chosen on \
 	folds of the same patches
 
-.PHONY: demo install test check bench bundle clean
+.PHONY: demo install test check bench realism pretraining bundle clean
 
 demo: $(VENV)/.core
 	$(BIN)/corroscope demo --out corroscope-demo
@@ -28,6 +28,14 @@ check: $(VENV)/.all
 # Speed of a whole frame against the reference recipe, both in one run.
 bench: $(VENV)/.all
 	PYTHONPATH=$(VENV)/smp $(BIN)/python benchmarks/segment.py
+
+# How real synthetic patches look, in figures and side by side (some minutes).
+realism: $(VENV)/.all
+	$(BIN)/python benchmarks/realism.py $(DATASET) --out build/realism
+
+# What synthetic patches are worth to a network (about an hour on two cores).
+pretraining: $(VENV)/.all
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/pretraining.py $(DATASET) --out build/pretraining
 
 # The shipped bundle, from nothing: folds to judge it, then all patches.
 bundle: $(VENV)/.all

@@ -10,11 +10,12 @@ import argparse
 import itertools
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 from sklearn.linear_model import LogisticRegression
@@ -24,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from corroscope.learning.dataset import Patch, read_dataset
-from corroscope.outputs import output_folder, write_json, write_png
+from corroscope.outputs import output_folder, replacing, write_json, write_png
 from corroscope.synthesis.patches import draw_patch
 from corroscope.synthesis.settings import SynthSettings
 
@@ -109,7 +110,7 @@ def linear_auc(real: list[Patch], made: list[Patch]) -> dict[str, Any]:
     }
 
 
-def network_auc(real: list[Patch], made: list[Patch], epochs: int = 30) -> dict[str, Any]:
+def network_auc(real: list[Patch], made: list[Patch], epochs: int = 15) -> dict[str, Any]:
     """The same with a small convolutional network, which sees the pixels."""
     frames = torch.from_numpy(
         np.stack([patch.frame.astype(np.float32) / 64 - 3 for patch in [*real, *made]])[:, None]
@@ -173,49 +174,79 @@ def _aucs(
     return {name: float(roc_auc_score(truth[use], score[use])) for name, use in chosen.items()}
 
 
-def particle_statistics(patches: list[Patch]) -> dict[str, Any]:
-    """Quantiles of area and contrast of annotated particles, and of the local noise."""
-    areas, contrasts, ratios, noises, pixels = [], [], [], [], 0
+class Measured(NamedTuple):
+    """Of each annotated particle its area and contrast; of each patch its noise."""
+
+    area_px: list[float]
+    contrast_grey: list[float]
+    contrast_to_noise: list[float]
+    noise_grey: list[float]
+
+
+def measure(patches: list[Patch]) -> Measured:
+    """Measure all particles that do not touch the border."""
+    measured = Measured([], [], [], [])
     second = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
     for patch in patches:
         grey = patch.frame.astype(np.float64)
-        dark = ndimage.median_filter(grey, 41) - grey
+        dark = cv2.medianBlur(patch.frame.astype(np.uint8), 41) - grey
         # The kernel has norm 6; its median is hardly touched by structure.
-        noise = np.median(np.abs(ndimage.convolve(grey, second))) / 0.6745 / 6
-        noises.append(noise)
-        pixels += grey.size
+        noise = float(np.median(np.abs(ndimage.convolve(grey, second))) / 0.6745 / 6)
+        measured.noise_grey.append(noise)
         labels, _ = ndimage.label(patch.mask, np.ones((3, 3)))
         for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
             if 0 in (rows.start, columns.start) or SIDE_PX in (rows.stop, columns.stop):
                 continue
             inside = labels[rows, columns] == label
-            areas.append(inside.sum())
-            contrasts.append(dark[rows, columns][inside].mean())
-            ratios.append(contrasts[-1] / noise)
+            measured.area_px.append(float(inside.sum()))
+            measured.contrast_grey.append(float(dark[rows, columns][inside].mean()))
+            measured.contrast_to_noise.append(measured.contrast_grey[-1] / noise)
+    return measured
+
+
+def particle_statistics(patches: list[Patch]) -> dict[str, Any]:
+    """Quantiles of area and contrast of annotated particles, and of the local noise."""
+    measured = measure(patches)
+    mpx = len(patches) * SIDE_PX**2 / 1e6
+    quantiles = {
+        name: np.percentile(values, QUANTILES).round(2).tolist()
+        for name, values in measured._asdict().items()
+    }
     return {
-        "particles_per_mpx": round(len(areas) / pixels * 1e6, 1),
+        "particles_per_mpx": round(len(measured.area_px) / mpx, 1),
         "particle_share": round(float(np.mean([patch.mask.mean() for patch in patches])), 5),
-        "area_px": _quantiles(areas),
-        "contrast_grey": _quantiles(contrasts),
-        "contrast_to_noise": _quantiles(ratios),
-        "noise_grey": _quantiles(noises),
+        **quantiles,
     }
 
 
-def _quantiles(values: list[Any]) -> list[float]:
-    return [round(float(v), 2) for v in np.percentile(values, QUANTILES)]
+def draw_distributions(real: list[Patch], made: list[Patch], path: Path) -> None:
+    """Cumulative distributions of area, contrast and noise, real and synthetic."""
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    for axes, name in zip(
+        figure.subplots(1, 3), ("area_px", "contrast_grey", "noise_grey"), strict=True
+    ):
+        for patches, style, label in ((real, "-k", "real"), (made, "--r", "synthetic")):
+            values = np.sort(getattr(measure(patches), name))
+            axes.plot(values, np.linspace(0, 1, len(values)), style, label=label)
+        axes.set_xlabel(name.replace("_", " / "))
+        if name == "area_px":
+            axes.set_xscale("log")
+            axes.set_ylabel("share below")
+            axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
 
 
 def side_by_side(real: list[Patch], made: list[Patch], path: Path) -> None:
     """Real patches on the left, synthetic ones on the right, particles outlined."""
-    columns = [_column(patches) for patches in (real, made)]
+    columns = [_tiles(patches[:8], 2) for patches in (real, made)]
     gap = np.full((columns[0].shape[0], 12, 3), 255, np.uint8)
     write_png(path, np.hstack([columns[0], gap, columns[1]]))
 
 
-def _column(patches: list[Patch]) -> NDArray[np.uint8]:
+def _tiles(patches: list[Patch], across: int) -> NDArray[np.uint8]:
     tiles = []
-    for patch in patches[:8]:
+    for patch in patches:
         size, nearest = (2 * SIDE_PX, 2 * SIDE_PX), cv2.INTER_NEAREST
         double = cv2.resize(patch.frame, size, interpolation=nearest)
         mask = cv2.resize(patch.mask.astype(np.uint8), size, interpolation=nearest)
@@ -223,7 +254,8 @@ def _column(patches: list[Patch]) -> NDArray[np.uint8]:
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(colour, outlines, -1, (220, 30, 30), 1)
         tiles.append(np.pad(colour, ((1, 1), (1, 1), (0, 0))))
-    return np.vstack([np.hstack(tiles[i : i + 2]) for i in range(0, 8, 2)])
+    rows = [np.hstack(tiles[i : i + across]) for i in range(0, len(tiles), across)]
+    return np.vstack(rows)
 
 
 def main() -> None:
@@ -249,6 +281,8 @@ def main() -> None:
     if not chosen.no_network:
         found["small network"] = network_auc(real, made)
     side_by_side(others, made, out / "side_by_side.png")
+    write_png(out / "synthetic.png", _tiles(made[:8], 4))
+    draw_distributions(real, made, out / "distributions.png")
     write_json(out / "realism.json", found)
     print(json.dumps(found, indent=2))
 

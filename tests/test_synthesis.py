@@ -88,6 +88,8 @@ def test_tables_fit_the_masks(run: Path) -> None:
         assert of_frame["area_px"].tolist() == [areas[i] for i in of_frame.index]
     seen = tracks[tracks["seen"]]
     assert len(seen) == len(particles)
+    diameters = particles["equivalent_diameter_px"] ** 2 * np.pi / 4
+    assert diameters.to_numpy() == pytest.approx(particles["area_px"].to_numpy())
     assert (tracks["track"] == tracks["particle"]).all()
     assert (tracks.loc[~tracks["seen"], "area_px"] == 0).all()
     drift = takes.set_index("frame").loc[particles["frame"], ["dy_px", "dx_px"]].to_numpy()
@@ -193,11 +195,40 @@ def test_an_interrupted_run_leaves_nothing_and_keeps_the_old_one(run: Path, tmp_
 
     with pytest.raises(KeyboardInterrupt):
         corroscope.synth(out=tmp_path / "new", settings=tiny(), progress=interrupt)
-    assert not list((tmp_path / "new").iterdir())
+    assert not (tmp_path / "new").exists()
     old = Path(shutil.copytree(run, tmp_path / "old"))
     with pytest.raises(KeyboardInterrupt):
         corroscope.synth(out=old, settings=tiny(seed=9), force=True, progress=interrupt)
     assert hashes(old) == hashes(run)
+
+
+def test_what_cannot_be_moved_into_place_changes_nothing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, rename = Path(shutil.copytree(run, tmp_path / "old")), Path.rename
+    (old / ".synth-killed").mkdir()
+
+    def stuck(self: Path, target: Path) -> Path:
+        if self.name == "truth" and target.parent == old and self.parent.name == "new":
+            raise OSError(39, "Directory not empty")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", stuck)
+    with pytest.raises(OutputError, match="cannot be written .*; nothing was changed"):
+        corroscope.synth(out=old, settings=tiny(seed=9), force=True)
+    assert hashes(old) == hashes(run)
+
+
+def test_refused_settings_leave_no_folder(tmp_path: Path) -> None:
+    settings = tiny(interval_s=86400, frames=2, camera={"clock_jitter": 0}, cell={"sampling_s": 9})
+    with pytest.raises(SettingsError, match="two frames one name"):
+        corroscope.synth(out=tmp_path / "new", settings=settings)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_killed_run_does_not_make_a_folder_full(tmp_path: Path) -> None:
+    (tmp_path / ".synth-killed").mkdir()
+    assert (corroscope.synth(out=tmp_path, settings=tiny(frames=1)) / "frames").is_dir()
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
@@ -213,14 +244,17 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"frames": 0}, r"frames: 0 \(allowed: at least 1, at most 1000000\)"),
-        ({"interval_s": 0}, r"interval_s: 0 \(allowed: above 0, at most 86400\)"),
+        ({"interval_s": 0}, r"interval_s: 0 \(allowed: at least 0.002, at most 86400\)"),
         ({"pits": {"per_mpx": -1}}, r"pits.per_mpx: -1 \(allowed: at least 0, at most 1000\)"),
         ({"particles": {"burst": 0}}, r"particles.burst: 0 \(allowed: at least 1"),
         ({"particles": {"rods": 1.2}}, r"particles.rods: 1.2 \(allowed: at least 0, at most 1\)"),
         ({"camera": {"dropped": 1}}, r"camera.dropped: 1 \(allowed: at least 0, at most 0.9\)"),
-        ({"particles": {"radius_px": 100}}, r"particles.radius_px: 100.* at most 24\)"),
-        ({"pits": {"area_px": 99999}}, r"pits.area_px: 99999.* at most 9216\)"),
-        ({"particles": {"opacity": (0.9, 0.2)}}, r"particles.opacity: .* must rise"),
+        ({"particles": {"radius_px": 100}}, r"particles.radius_px: 100 .* at most 11.8\)"),
+        ({"particles": {"radius_spread": 2}}, r"with a spread of 2 makes particles too large"),
+        ({"particles": {"opacity": (0.9, 0.2)}}, r"particles.opacity: .* two rising numbers"),
+        ({"camera": {"exposure_s": 2}}, r"camera.exposure_s: 2 .* at most 1\)"),
+        ({"cell": {"sampling_s": 1e-8}}, r"cell.sampling_s: 1e-08 .* at least 5e-07\)"),
+        ({"cell": {"start": "9999-12-31"}}, r"cell.start: .* at most 2999"),
         ({"camera": {"noise_grey": 0.1}}, r"camera.read_noise_grey: 0.8 .* at most 0.1"),
         ({"camera": {"zoom": 2}}, r"camera.zoom: 2 \(there is no such setting\)"),
         ({"seed": "x"}, r"seed: 'x' \(Input should be a valid integer"),
@@ -250,7 +284,7 @@ def test_what_the_command_is_given_is_checked_too(tmp_path: Path) -> None:
 
 
 def test_two_frames_of_one_name_are_refused(tmp_path: Path) -> None:
-    settings = tiny(interval_s=86400, frames=2, camera={"clock_jitter": 0})
+    settings = tiny(interval_s=86400, frames=2, camera={"clock_jitter": 0}, cell={"sampling_s": 9})
     with pytest.raises(SettingsError, match="interval_s: 86400 gives two frames one name"):
         corroscope.synth(out=tmp_path, settings=settings)
     assert not list(tmp_path.iterdir())
@@ -266,12 +300,14 @@ def test_names_cross_midnight() -> None:
 
 
 def test_clock_rises_and_first_frame_is_the_reference() -> None:
-    settings = SynthSettings(frames=500, interval_s=0.001, camera=Camera(clock_jitter=0.4))
+    settings = SynthSettings(
+        frames=500, interval_s=0.002, camera=Camera(clock_jitter=0.4, exposure_s=0)
+    )
     takes = plan_takes(settings, np.random.default_rng(0))
     assert (np.diff(takes.time_s) >= 0.001 - 1e-9).all()
     assert takes.drift_px[0].tolist() == [0, 0]
     assert takes.gain[0] == 1
-    assert takes.gain[-1] == pytest.approx(settings.camera.gain_end, abs=0.01)
+    assert takes.gain[-1] == pytest.approx(settings.camera.gain_end)
     assert np.hypot(*takes.drift_px[-1]) == pytest.approx(settings.camera.drift_px, abs=0.6)
 
 
@@ -306,7 +342,7 @@ def test_noise_is_that_of_the_settings() -> None:
 def test_jpeg_in_between_costs_detail() -> None:
     plain, coded = (
         next(Experiment(tiny(frames=1, camera={"jpeg_quality": quality})).scenes()).frame
-        for quality in (None, 30)
+        for quality in (0, 30)
     )
     difference = plain.astype(float) - coded
     assert 0.5 < np.abs(difference).mean() < 8
@@ -398,8 +434,8 @@ def test_areas_and_contrasts_are_those_of_real_particles(scenes: list[Scene]) ->
             if inside.shape[0] < 100 and inside.sum() > 3:
                 areas.append(inside.sum())
                 contrasts.append(dark[place][inside].mean())
-    assert np.quantile(areas, [0.05, 0.5, 0.95]) == pytest.approx([10, 20, 103], rel=0.4)
-    assert np.quantile(contrasts, [0.05, 0.5, 0.95]) == pytest.approx([14, 40, 76], rel=0.45)
+    assert np.quantile(areas, [0.05, 0.5, 0.95]) == pytest.approx([10, 20, 103], rel=0.35)
+    assert np.quantile(contrasts, [0.05, 0.5, 0.95]) == pytest.approx([14, 40, 76], rel=0.35)
 
 
 def test_what_is_out_of_focus_is_larger_and_fainter() -> None:
@@ -499,6 +535,32 @@ def test_what_comes_down_on_another_clings_to_it(pit: Pit) -> None:
         move(swarm, [pit], time_s, 0, 1 if time_s < 2 else 0, (0.1, 0), rng)
     assert swarm.aggregate.tolist() == [1, 1, 3]
     assert swarm.stuck.tolist() == [True, True, False]
+    move(swarm, [pit], 4.0, 0, 0, (0.1, 0), rng)
+    assert swarm.blur_px.tolist() == [0, 0, 0]
+
+
+def test_an_aggregate_has_the_number_of_its_first_born(pit: Pit) -> None:
+    """The first born comes down last."""
+    first = product(settling_s=6.0, speed_px_s=0.0, x_px=103.0, defocus_px=0.5)
+    second = product(born_s=0.5, settling_s=0.5, speed_px_s=0.0)
+    swarm, rng = Swarm([first, second]), np.random.default_rng(0)
+    for time_s in (0.0, 1.0, 2.0, 3.5):
+        move(swarm, [pit], time_s, 0, 1, (0, 0), rng)
+        if time_s < 3:  # rising still, so it passes the other by
+            assert swarm.aggregate.tolist() == [1, 2]
+    assert swarm.aggregate.tolist() == [1, 1]
+
+
+def test_what_sticks_is_carried_no_further(pit: Pit) -> None:
+    """One long step takes it about as far as many short ones, and not for its whole length."""
+    places = []
+    for steps in (1, 300):
+        swarm = Swarm([product(settling_s=1.0)])
+        for time_s in np.linspace(0, 30, steps + 1):
+            move(swarm, [pit], float(time_s), 0, 1, (3, 0), np.random.default_rng(0))
+        assert swarm.speed_px_s.tolist() == [[0, 0]]
+        places.append(swarm.place_px[0])
+    assert places[0] == pytest.approx(places[1], abs=1)
 
 
 def test_no_pits_no_products() -> None:

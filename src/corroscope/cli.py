@@ -177,7 +177,10 @@ def _synth(chosen: argparse.Namespace) -> None:
     import corroscope
     from corroscope.synthesis.settings import make_synth_settings
 
-    settings = make_synth_settings(_changes(chosen), chosen.preset)
+    changes = _changes(chosen)
+    given = {"frames": chosen.frames, "height_px": chosen.size, "width_px": chosen.size}
+    changes |= {name: value for name, value in given.items() if value is not None}
+    settings = make_synth_settings(changes, chosen.preset)
     unit = "patch" if chosen.patches else "frame"
     with tqdm(unit=unit, disable=not sys.stderr.isatty()) as bar:
 

@@ -100,7 +100,7 @@ PITS: Final = (
 
 EVENTS: Final = (
     Column("event", "str", "", "nucleation or death of a pit, ejection of a particle"),
-    Column("frame", "int64", "", "the first frame at that time or later; -1 for none"),
+    Column("frame", "int64", "", "the first frame at that time or later"),
     Column("time_s", "float64", "s", "time from the first frame"),
     Column("pit", "int64", "", "the pit"),
     Column("track", "int64", "", "the particle's track; 0 where it is about a pit"),

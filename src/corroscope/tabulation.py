@@ -21,8 +21,7 @@ class TableWriter:
     stem
         The files, without ``.csv`` and ``.parquet``.
     columns
-        Names, types and units of all columns that may come; those that no piece has are
-        left out.
+        Names, types and units of all columns.
 
     Examples
     --------
@@ -46,6 +45,8 @@ class TableWriter:
             self._csv = files.enter_context(replacing(self._stem.with_suffix(".csv")))
             self._parquet = files.enter_context(replacing(self._stem.with_suffix(".parquet")))
             self._writer: pq.ParquetWriter | None = None
+            # Closed within the two contexts: what goes wrong then is an error of the file.
+            files.callback(self._close)
             self._files = files.pop_all()
         return self
 
@@ -55,9 +56,9 @@ class TableWriter:
         Parameters
         ----------
         rows
-            Some or all of the columns; the same ones each time.
+            All of the columns, in any order; others are left out.
         """
-        columns = [column for column in self._columns if column.name in rows]
+        columns = self._columns
         rows = rows[[column.name for column in columns]].astype(
             {column.name: column.dtype for column in columns}
         )
@@ -72,13 +73,17 @@ class TableWriter:
             self._writer = pq.ParquetWriter(self._parquet, schema)
         self._writer.write_table(table.cast(schema))
         rows.to_csv(
-            self._csv, mode="w" if first else "a", header=first, index=False, float_format="%.6g"
+            self._csv, mode="w" if first else "a", header=first, index=False, float_format="%.9g"
         )
 
     def __exit__(self, *error: Any) -> None:
+        if self._writer is None and error[0] is None:
+            self.write(pd.DataFrame(columns=[column.name for column in self._columns]))
+        self._files.__exit__(*error)
+
+    def _close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-        self._files.__exit__(*error)
 
 
 def write_table(stem: str | Path, rows: pd.DataFrame, columns: Sequence[Column]) -> None:

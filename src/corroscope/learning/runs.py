@@ -12,9 +12,7 @@ from corroscope.outputs import output_folder, write_json
 RECORD: Final = "manifest.json"
 """What was asked for, on what data, with which versions; written before the first step."""
 
-ASKED: Final = frozenset(
-    {"dataset_sha256", "settings", "cross_validate", "start", "name", "source"}
-)
+ASKED: Final = frozenset({"dataset_sha256", "settings", "cross_validate", "name", "source"})
 """What a record must hold for its training to be resumed."""
 
 METRICS: Final = "metrics.json"

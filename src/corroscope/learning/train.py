@@ -96,7 +96,7 @@ def train(
         folder, record = unfinished_run(out, sha256)
         settings = make_settings(record["settings"])
         cross_validate, name, source = record["cross_validate"], record["name"], record["source"]
-        start = record["start"]
+        start = record.get("start")
     settings = settings or TrainSettings()
     name, source = name or "own", source or "not stated"
     shared = shared_surface(patches)

@@ -109,7 +109,11 @@ def _draw_numbers(axes: Axes, shown: Overview) -> None:
 
 
 def _draw_sizes(axes: Axes, shown: Overview) -> None:
-    edges = np.geomspace(5, 500, 22).tolist()
+    areas = shown.found["area_px"]
+    if shown.truth is not None:
+        areas = pd.concat([areas, shown.truth["area_px"]])
+    # At least from 5 to 500 px², so that pages can be compared; further where need be.
+    edges = np.geomspace(min([5, *areas]), max([500, *areas]) + 1, 24).tolist()
     axes.hist(shown.found["area_px"], edges, color="tab:red", alpha=0.5, label="found")
     if shown.truth is not None:
         areas = shown.truth["area_px"]

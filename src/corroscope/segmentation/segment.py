@@ -124,7 +124,8 @@ def segment(
     if alone is not None and not (folder / MANIFEST).exists():
         raise alone
     particles = _complete(tables, pixel_size)
-    write_table(folder / "particles", particles, PARTICLES + PARTICLES_UM)
+    columns = PARTICLES if pixel_size is None else PARTICLES + PARTICLES_UM
+    write_table(folder / "particles", particles, columns)
     write_json(folder / MANIFEST, manifest)
     if alone is not None:
         raise alone

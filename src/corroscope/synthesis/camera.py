@@ -49,7 +49,7 @@ def expose(
     sigma = np.sqrt(read + shot * np.maximum(grey, 0))
     grey += rng.standard_normal(light.shape, np.float32) * sigma
     frame = np.asarray(np.clip(np.rint(grey), 0, 255), np.uint8)
-    if settings.jpeg_quality is not None:
+    if settings.jpeg_quality > 0:
         flags = [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality]
         coded = cv2.imencode(".jpg", frame, flags)[1]
         frame = np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE), np.uint8)
@@ -184,7 +184,8 @@ def plan_takes(settings: SynthSettings, rng: np.random.Generator) -> Takes:
     drift += min(0.05, 0.02 * camera.drift_px) * rng.normal(0, 1, (frames, 2))
     drift -= drift[0]
     depth = 1 - camera.gain_end
-    gain = 1 - depth * part + 0.1 * depth * np.sin(2 * np.pi * part * rng.uniform(0.5, 2))
+    wave = np.sin(2 * np.pi * part * rng.uniform(0.5, 2)) * np.sin(np.pi * part)
+    gain = 1 - depth * part + 0.1 * depth * wave
     kept = rng.random(frames) >= camera.dropped
     kept[0] = True
     return Takes(clock_ms / 1000, drift, gain, kept)

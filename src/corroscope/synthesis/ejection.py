@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from corroscope.synthesis.pits import Pit
-from corroscope.synthesis.settings import Particles, SynthSettings
+from corroscope.synthesis.settings import GIANT, ROD, Particles, SynthSettings
 from corroscope.synthesis.shapes import Outline, clump, grain, rod
 
 
@@ -101,13 +101,12 @@ def eject(
 def _eject(
     pit: Pit, born_s: float, angle: float, chosen: Particles, rng: np.random.Generator
 ) -> Product:
-    # No giants: the logarithm stays within two and a half standard deviations.
-    deviate = float(np.clip(rng.normal(), -2.5, 2.5))
+    deviate = float(np.clip(rng.normal(), -GIANT, GIANT))
     radius = chosen.radius_px * float(np.exp(chosen.radius_spread * deviate))
     kind = rng.random()
     # Needles and clumps are made of more than one grain.
     if kind < chosen.rods:
-        radius *= 1.65
+        radius *= ROD
         outline = rod(radius, rng)
     elif kind < chosen.rods + chosen.clumps:
         radius *= 1.35

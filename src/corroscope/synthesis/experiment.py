@@ -21,6 +21,9 @@ from corroscope.synthesis.transport import Swarm, move
 OUTLINE: Final = 0.58
 """Share of its contrast at which a particle seems to end."""
 
+LONGEST_SMEAR_PX: Final = 64.0
+"""A product that moves further during the exposure is too faint to be seen anyway."""
+
 CROSS: Final = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 """Annotators draw a particle's outline about a pixel outside of that."""
 
@@ -127,7 +130,10 @@ class Experiment:
         yield from self._run(Window(0, 0, *self.settings.shape), np.flatnonzero(self.takes.kept))
 
     def scene(self, index: int, window: Window) -> Scene:
-        """Take a single picture of a part of the surface.
+        """Take a single picture through a window.
+
+        The metal behind it is another one than in `scenes`, with the same polish. Places
+        in ``tracks`` count from the window's corner, those in ``pits`` from the surface's.
 
         Parameters
         ----------
@@ -238,7 +244,8 @@ class Experiment:
             product, place = self.products[number], swarm.place_px[number]
             y, x = float(place[0] + shift[0]), float(place[1] + shift[1])
             row, column = round(y), round(x)
-            if not (-99 < row < light.shape[0] + 99 and -99 < column < light.shape[1] + 99):
+            far = float(np.abs(product.outline).max() + swarm.blur_px[number]) + LONGEST_SMEAR_PX
+            if not (-far < row < light.shape[0] + far and -far < column < light.shape[1] + far):
                 continue
             offset = (y - row, x - column)
             cover, reach = shadow(product.outline, offset, float(swarm.blur_px[number]))
@@ -249,10 +256,11 @@ class Experiment:
                 continue
             light[here] *= 1 - np.float32(product.opacity) * cover[there]
             # What a person sees of it, through the same optics.
-            seen = product.opacity * blur(np.pad(cover, 4), settings.camera.point_spread_px)
+            rim = 4 + int(9 * settings.camera.point_spread_px)
+            seen = product.opacity * blur(np.pad(cover, rim), settings.camera.point_spread_px)
             peak = float(seen.max())
             body = cv2.dilate((seen >= OUTLINE * peak).astype(np.uint8), CROSS)
-            here, there = overlap(light.shape, row - reach - 4, column - reach - 4, seen.shape)
+            here, there = overlap(light.shape, row - reach - rim, column - reach - rim, seen.shape)
             visible = (body[there] > 0) & ~opened[here]
             is_seen = peak >= settings.particles.faintest and bool(visible.any())
             if is_seen:
@@ -277,6 +285,7 @@ class Experiment:
         # Later ones may hide earlier ones; what is left of each counts.
         areas = np.bincount(instances.ravel(), minlength=len(self.products) + 1)
         tracks["area_px"] = areas[tracks["particle"].to_numpy(int)]
+        tracks["equivalent_diameter_px"] = np.sqrt(4 * tracks["area_px"] / np.pi)
         tracks["seen"] &= tracks["area_px"] > 0
         return tracks
 
@@ -296,6 +305,8 @@ def _smeared(
     length = float(np.hypot(*smear_px))
     if length < 0.7:
         return cover, reach
+    smear_px = smear_px * min(1.0, LONGEST_SMEAR_PX / length)
+    length = min(length, LONGEST_SMEAR_PX)
     half = int(np.ceil(length / 2)) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.uint8)
     ends = [np.rint((half + sign * smear_px[::-1] / 2) * 16).astype(int) for sign in (-1, 1)]

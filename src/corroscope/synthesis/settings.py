@@ -1,5 +1,6 @@
 """Every setting of a synthetic sequence, with its meaning, unit and range."""
 
+import math
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -9,6 +10,15 @@ from corroscope.errors import SettingsError
 from corroscope.settings import check_settings, merge_settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+ROD: Final = 1.65
+"""How much larger the radius of a needle is than that of a grain."""
+
+GIANT: Final = 2.5
+"""SDs of the logarithm of the radius that no particle exceeds."""
+
+MOST_SAMPLES: Final = 10_000_000
+"""Of the current: its record is made in one piece."""
 
 
 class _Settings(BaseModel):
@@ -72,9 +82,14 @@ class Particles(_Settings):
     suspended: Share = Field(0.14, description="share that never settles")
     defocus_px: float = Field(4.0, ge=0, le=100, description="mean blur radius while afloat")
     sticking: Share = Field(0.9, description="share that stays where it touched the metal")
-    faintest: Share = Field(
-        0.05, description="contrast under which truth holds a particle for unseen"
+    faintest: float = Field(
+        0.05, gt=0, le=1, description="contrast under which truth holds a particle for unseen"
     )
+
+    @property
+    def largest_radius_px(self) -> float:
+        """Radius of the largest particle that can come."""
+        return self.radius_px * ROD * math.exp(GIANT * self.radius_spread)
 
 
 class Bubbles(_Settings):
@@ -96,7 +111,7 @@ class Camera(_Settings):
     noise_grey: float = Field(2.52, ge=0, le=100, description="SD of noise on bright metal")
     read_noise_grey: float = Field(0.8, ge=0, le=100, description="part of it without light")
     exposure_s: float = Field(0.02, ge=0, le=100, description="time over which motion blurs")
-    jpeg_quality: int | None = Field(None, ge=10, le=100, description="none: no JPEG in between")
+    jpeg_quality: int = Field(0, ge=0, le=100, description="0: no JPEG in between")
     dropped: float = Field(0.0, ge=0, le=0.9, description="share of frames lost")
     clock_jitter: float = Field(0.05, ge=0, le=0.4, description="SD of the clock, in intervals")
 
@@ -107,7 +122,10 @@ class Cell(_Settings):
     concentration_mm: float = Field(30, gt=0, le=1e4, description="chloride, mmol/l")
     potential_v: float = Field(1.6, ge=-10, le=10, description="potential, V")
     start: datetime = Field(
-        datetime(2024, 1, 15, 18, 27, 56, 446000), description="wall clock of the first frame"
+        datetime(2024, 1, 15, 18, 27, 56, 446000),
+        ge=datetime(1900, 1, 1),
+        le=datetime(2999, 1, 1),
+        description="wall clock of the first frame",
     )
     lead_s: float = Field(
         2.0, ge=0, le=86400, description="how long the current is recorded before"
@@ -128,7 +146,7 @@ class SynthSettings(_Settings):
     frames: int = Field(20, ge=1, le=1_000_000, description="number of frames")
     height_px: int = Field(1024, ge=64, le=20000, description="height of a frame")
     width_px: int = Field(1024, ge=64, le=20000, description="width of a frame")
-    interval_s: float = Field(1.0, gt=0, le=86400, description="time between frames")
+    interval_s: float = Field(1.0, ge=0.002, le=86400, description="time between frames")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of everything")
     surface: Surface = Surface()
     pits: Pits = Pits()
@@ -139,19 +157,28 @@ class SynthSettings(_Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "SynthSettings":
-        least = min(self.height_px, self.width_px)
         low, high = self.particles.opacity
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f"particles.opacity: {low, high} must rise and lie from 0 to 1")
-        if self.particles.radius_px > least / 8:
+        if not 0 < low <= high <= 1:
             raise ValueError(
-                f"particles.radius_px: {self.particles.radius_px} is too large for frames of "
-                f"{least} px (allowed: at most {least / 8:g})"
+                f"particles.opacity: {low, high} (allowed: two rising numbers, above 0, at most 1)"
             )
-        if self.pits.area_px > (least / 2) ** 2:
+        largest, least = self.particles.largest_radius_px, min(self.height_px, self.width_px)
+        if largest > least / 4:
             raise ValueError(
-                f"pits.area_px: {self.pits.area_px} is too large for frames of {least} px "
-                f"(allowed: at most {(least / 2) ** 2:g})"
+                f"particles.radius_px: {self.particles.radius_px:g} with a spread of "
+                f"{self.particles.radius_spread:g} makes particles too large for frames of "
+                f"{least} px (allowed: at most "
+                f"{self.particles.radius_px * least / 4 / largest:.3g})"
+            )
+        if self.camera.exposure_s > self.interval_s:
+            raise ValueError(
+                f"camera.exposure_s: {self.camera.exposure_s:g} is longer than the interval "
+                f"(allowed: at most {self.interval_s:g})"
+            )
+        if self.duration_s / self.cell.sampling_s > MOST_SAMPLES:
+            raise ValueError(
+                f"cell.sampling_s: {self.cell.sampling_s:g} gives too many samples of the current "
+                f"(allowed: at least {self.duration_s / MOST_SAMPLES:.3g})"
             )
         if self.camera.read_noise_grey > self.camera.noise_grey:
             raise ValueError(

@@ -1,10 +1,9 @@
 """`corroscope synth`: a synthetic run, or patches out of many, with the truth beside them."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +34,9 @@ MANIFEST: Final = "manifest.json"
 
 OWN: Final = (MANIFEST, "current.mpt", "frames", "patches", "truth")
 """All that this command writes into its folder; whatever else lies there stays."""
+
+HIDDEN: Final = ".synth-"
+"""How the name of the folder begins in which a run is made before it takes its place."""
 
 PATCH_PX: Final = 200
 """Side of a patch unless asked for otherwise."""
@@ -105,7 +107,8 @@ def synth(
             raise SettingsError(f"patches: {patches} (allowed: at least 1)")
         if frames is not None:
             raise SettingsError("patches are single pictures; leave the number of frames out")
-        given |= {"height_px": size or PATCH_PX, "width_px": size or PATCH_PX}
+        side = PATCH_PX if size is None else size
+        given |= {"height_px": side, "width_px": side}
     changes = {name: value for name, value in given.items() if value is not None}
     settings = check_settings(SynthSettings, merge_settings(settings.model_dump(), changes))
     with _whole_or_not_at_all(Path(out), force) as folder:
@@ -247,24 +250,50 @@ def _write_manifest(folder: Path, settings: SynthSettings, made: dict[str, Any])
 @contextmanager
 def _whole_or_not_at_all(out: Path, force: bool) -> Iterator[Path]:
     """A folder to write to, whose content stands in ``out`` once all went well."""
+    new = not out.exists()
     output_folder(out)
-    if any(out.iterdir()) and not force:
+    # What a killed run has left behind is not worth a question.
+    present = [path for path in out.iterdir() if not path.name.startswith(HIDDEN)]
+    if present and not force:
         raise OutputError(f"{out}: is not empty; choose another folder or add --force")
-    old = [out / name for name in OWN if (out / name).exists()]
+    old = [path for path in present if path.name in OWN]
     if old and not _is_synthetic(out / MANIFEST):
         raise OutputError(
             f"{out}: {old[0].name} is not of a synthetic run and would be lost; choose another "
             "folder"
         )
-    with tempfile.TemporaryDirectory(prefix=".synth-", dir=out) as temporary:
-        yield Path(temporary)
-        for path in old:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        for path in Path(temporary).iterdir():
-            path.rename(out / path.name)
+    try:
+        with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=out) as temporary:
+            whole, aside = Path(temporary, "new"), Path(temporary, "old")
+            whole.mkdir()
+            aside.mkdir()
+            yield whole
+            _exchange(out, whole, aside)
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                out.rmdir()
+        raise
+
+
+def _exchange(out: Path, whole: Path, aside: Path) -> None:
+    """Put new content in the place of old; if that fails, put the old one back."""
+    # The manifest goes first and comes last: a folder that has one is whole.
+    names = sorted(OWN, key=lambda name: name == MANIFEST)
+    done: list[tuple[Path, Path]] = []
+    moves = [(out / name, aside / name) for name in reversed(names)]
+    moves += [(whole / name, out / name) for name in names]
+    try:
+        for source, target in moves:
+            if source.exists():
+                source.rename(target)
+                done.append((source, target))
+    except OSError as error:
+        for source, target in reversed(done):
+            target.rename(source)
+        raise OutputError(
+            f"{out}: cannot be written ({error.strerror}); nothing was changed, try another folder"
+        ) from error
 
 
 def _is_synthetic(manifest: Path) -> bool:

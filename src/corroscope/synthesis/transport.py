@@ -25,7 +25,7 @@ class Swarm:
     place_px
         ``(n, 2)``, rows and columns in the reference frame.
     speed_px_s
-        ``(n, 2)``, mean velocity since the last step.
+        ``(n, 2)``, velocity now, without diffusion.
     blur_px
         ``(n,)``, radius of the blur out of focus: the higher, the larger.
     settled
@@ -112,24 +112,34 @@ def move(
     # Pushed only while afloat, which may end within the step.
     age = time_s - births
     afloat_s = np.clip(np.minimum(step_s, settling - (age - step_s)), 0, None)
-    old = swarm.place_px.copy()
-    mouths = np.array([(pits[p.pit - 1].y_px, pits[p.pit - 1].x_px) for p in swarm.products])
-    away = swarm.place_px - mouths
-    distance = np.maximum(np.hypot(*away.T), 0.5)
-    push = np.array([p.speed_px_s for p in swarm.products]) * NEAR_PX
-    away *= (np.sqrt(distance**2 + 2 * push * afloat_s) / distance)[:, None]
-    swarm.place_px = np.where(going[:, None], mouths + away, swarm.place_px)
-    swarm.place_px += np.array(drift_px_s) * step_s[:, None]
-    jumps = rng.normal(0, 1, swarm.place_px.shape)
-    swarm.place_px += np.sqrt(2 * diffusion_px2_s * afloat_s)[:, None] * jumps
-    swarm.speed_px_s = (swarm.place_px - old) / np.maximum(step_s, 1e-9)[:, None]
     landed = going & ~swarm.settled & (age >= settling)
     swarm.settled |= landed
-    swarm.stuck |= landed & (rng.random(len(landed)) < sticking)
+    sticks = landed & (rng.random(len(landed)) < sticking)
+    mouths = np.array([(pits[p.pit - 1].y_px, pits[p.pit - 1].x_px) for p in swarm.products])
+    away = swarm.place_px - mouths
+    distance = np.hypot(*away.T)
+    # At the very centre any way is out; along x then.
+    heading = np.where(distance[:, None] > 0, away / np.maximum(distance, 1e-9)[:, None], (0, 1))
+    distance = np.maximum(distance, 0.5)
+    push = np.array([p.speed_px_s for p in swarm.products]) * NEAR_PX
+    distance = np.sqrt(distance**2 + 2 * push * afloat_s)
+    moved = mouths + distance[:, None] * heading
+    # What sticks is carried along until it lands; what rolls, all the time.
+    carried_s = np.where(sticks, afloat_s, step_s)
+    moved += np.array(drift_px_s) * carried_s[:, None]
+    jumps = rng.normal(0, 1, swarm.place_px.shape)
+    moved += np.sqrt(2 * diffusion_px2_s * afloat_s)[:, None] * jumps
+    swarm.place_px = np.where(going[:, None], moved, swarm.place_px)
+    swarm.stuck |= sticks
     swarm.blur_px = np.array(
         [_height(a, p.settling_s) * p.defocus_px for a, p in zip(age, swarm.products, strict=True)]
     )
-    _aggregate(swarm, going)
+    sinking = going & ~sticks & (age > settling / 2) & (swarm.blur_px < 1)
+    _aggregate(swarm, sinking | sticks)
+    swarm.blur_px[swarm.stuck] = 0
+    flying = swarm.born & ~swarm.settled & ~swarm.stuck
+    flow = np.where(flying, push / distance, 0)[:, None] * heading
+    swarm.speed_px_s = np.where(swarm.stuck[:, None], 0, flow + np.array(drift_px_s))
 
 
 def _height(age_s: float, settling_s: float) -> float:
@@ -140,9 +150,8 @@ def _height(age_s: float, settling_s: float) -> float:
     return float(np.clip(min(4 * part, (1 - part) / 0.75), 0, 1))
 
 
-def _aggregate(swarm: Swarm, going: NDArray[np.bool_]) -> None:
+def _aggregate(swarm: Swarm, low: NDArray[np.bool_]) -> None:
     """What comes down upon one that sticks, sticks to it."""
-    low = going & swarm.born & (swarm.blur_px < 1) & (np.abs(swarm.speed_px_s).max(axis=1) > 0)
     fixed = np.flatnonzero(swarm.stuck & ~low)
     if not low.any() or not fixed.size:
         return
@@ -153,5 +162,5 @@ def _aggregate(swarm: Swarm, going: NDArray[np.bool_]) -> None:
         contact = swarm.products[one].radius_px + swarm.products[other].radius_px
         if distance <= contact + 1:
             swarm.stuck[one] = swarm.settled[one] = True
-            swarm.blur_px[one] = 0
-            swarm.aggregate[one] = swarm.aggregate[other]
+            both = np.isin(swarm.aggregate, swarm.aggregate[[one, other]])
+            swarm.aggregate[both] = swarm.aggregate[both].min()
