@@ -160,8 +160,8 @@ def plan_takes(settings: SynthSettings, rng: np.random.Generator) -> Takes:
     Examples
     --------
     >>> takes = plan_takes(SynthSettings(frames=4), np.random.default_rng(0))
-    >>> float(takes.time_s[0]), takes.drift_px[0].tolist(), float(takes.gain[0]), bool(takes.kept[0])
-    (0.0, [0.0, 0.0], 1.0, True)
+    >>> float(takes.time_s[0]), takes.drift_px[0].tolist(), float(takes.gain[0])
+    (0.0, [0.0, 0.0], 1.0)
     """
     camera, frames = settings.camera, settings.frames
     part = np.linspace(0, 1, frames) if frames > 1 else np.zeros(1)
