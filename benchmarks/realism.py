@@ -1,7 +1,7 @@
 """How much synthetic patches look like real ones, in figures and side by side.
 
 Distributions of the generator were fitted by eye and by these figures on the largest
-surface group of the real patches alone; the other groups are what is judged.
+surface group of the real patches; figures are given for it and for the others apart.
 
     python benchmarks/realism.py DATASET --out build/realism
 """

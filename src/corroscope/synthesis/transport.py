@@ -74,9 +74,10 @@ def move(
     """Let a swarm move on until a later time.
 
     A flow out of a point falls off as 1/r, so that the squared distance from the mother
-    pit grows evenly: this step is exact, however long it is. A common drift and
-    diffusion come on top. A product rises, sinks, and sticks where it touches the metal
-    or another one that sticks; some roll on.
+    pit grows evenly: this part of a step is exact, however long it is. A common drift
+    and diffusion are added after it, so that long steps differ a little from short ones. A
+    product rises, sinks, and sticks where it touches the metal or another one that
+    sticks; some roll on.
 
     Parameters
     ----------
