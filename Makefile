@@ -60,7 +60,7 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 # huggingface-hub and safetensors are what it needs besides.
 $(VENV)/.all: $(VENV)/.core
 	$(PIP) torch
-	$(PIP) -e '.[train,test,check]' huggingface-hub safetensors
+	$(PIP) -e '.[train,video,test,check]' huggingface-hub safetensors
 	rm -rf $(VENV)/smp
 	$(PIP) --no-deps --target $(VENV)/smp segmentation-models-pytorch timm torchvision
 	touch $@

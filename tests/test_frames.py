@@ -14,7 +14,7 @@ from PIL import Image
 
 from corroscope.errors import FrameError
 from corroscope.frames.contrast import relative_contrast
-from corroscope.frames.reading import read_frame
+from corroscope.frames.reading import list_images, read_frame, read_page
 
 Writer = Callable[[str, NDArray[np.generic]], Path]
 
@@ -105,6 +105,36 @@ def test_no_such_file(tmp_path: Path) -> None:
 def test_folder(tmp_path: Path) -> None:
     with pytest.raises(FrameError, match="is a folder; name the image files"):
         read_frame(tmp_path)
+
+
+def test_folders_are_searched_for_images(tmp_path: Path) -> None:
+    for name in ("a.TIFF", "b.jpeg", ".c.png", "d.bmp"):
+        (tmp_path / name).touch()
+    (tmp_path / "e.png").mkdir()
+    assert sorted(file.name for file in list_images(tmp_path)) == ["a.TIFF", "b.jpeg"]
+    with pytest.raises(FrameError, match="missing: cannot be read .*check its rights"):
+        list_images(tmp_path / "missing")
+    with pytest.raises(FrameError, match="e.png: holds no PNG, TIFF or JPEG file"):
+        list_images(tmp_path / "e.png")
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite", "rgb"])
+def test_a_page_is_read_like_a_file(tmp_path: Path, photometric: str) -> None:
+    rng = np.random.default_rng(0)
+    shape = (3, 16, 20, 3) if photometric == "rgb" else (3, 16, 20)
+    pixels = rng.integers(0, 256, shape, np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", pixels, photometric=photometric)
+    tifffile.imwrite(tmp_path / "single.tif", pixels[1], photometric=photometric)
+    with tifffile.TiffFile(tmp_path / "stack.tif") as tiff:
+        first = tiff.pages.first
+        expected = read_frame(tmp_path / "single.tif")
+        page = tiff.pages[1]
+        assert isinstance(page, tifffile.TiffPage)
+        assert np.array_equal(read_page(page, "stack.tif[1]"), expected)
+        offset = first.dataoffsets[0] + first.nbytes
+        assert np.array_equal(read_page(first, "stack.tif[1]", offset), expected)
+        with pytest.raises(FrameError, match=r"stack.tif\[9\]: broken or truncated TIFF"):
+            read_page(first, "stack.tif[9]", 10**6)
 
 
 def test_path_through_a_file(tmp_path: Path) -> None:

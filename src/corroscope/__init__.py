@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from corroscope.demonstration import demo
     from corroscope.diagnosis import doctor
     from corroscope.errors import CorroscopeError
+    from corroscope.frames.opening import open_sequence
     from corroscope.frames.reading import read_frame
     from corroscope.learning.evaluate import evaluate
     from corroscope.learning.train import train
+    from corroscope.pipeline import run
+    from corroscope.preparation import prepare
     from corroscope.segmentation.bundle import load_bundle
     from corroscope.segmentation.segment import segment
     from corroscope.segmentation.segmenter import Segmenter
@@ -26,7 +29,10 @@ __all__ = [
     "doctor",
     "evaluate",
     "load_bundle",
+    "open_sequence",
+    "prepare",
     "read_frame",
+    "run",
     "segment",
     "synth",
     "train",
@@ -39,7 +45,10 @@ _HOMES = {
     "doctor": "corroscope.diagnosis",
     "evaluate": "corroscope.learning.evaluate",
     "load_bundle": "corroscope.segmentation.bundle",
+    "open_sequence": "corroscope.frames.opening",
+    "prepare": "corroscope.preparation",
     "read_frame": "corroscope.frames.reading",
+    "run": "corroscope.pipeline",
     "segment": "corroscope.segmentation.segment",
     "synth": "corroscope.synthesis.synth",
     "train": "corroscope.learning.train",
