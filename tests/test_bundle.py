@@ -137,7 +137,8 @@ def test_bundle_card_with_impossible_value(copied: Path) -> None:
 
 def test_engines_agree() -> None:
     bundle = load_bundle()
-    window = np.random.default_rng(0).normal(-0.2, 1, (64, 96)).astype(np.float32)
+    shape = (bundle.card.channels, 64, 96)
+    window = np.random.default_rng(0).normal(-0.2, 1, shape).astype(np.float32)
     first, second = (
         start_engine(bundle, name, "f32").predict(window) for name in ("openvino", "onnxruntime")
     )
@@ -145,9 +146,11 @@ def test_engines_agree() -> None:
 
 
 def test_engine_compiles_for_many_sizes() -> None:
-    engine = start_engine(load_bundle())
+    bundle = load_bundle()
+    engine = start_engine(bundle)
     for height in (16, 24, 32, 40, 48, 16):
-        assert engine.predict(np.zeros((height, 16), np.float32)).shape == (height, 16)
+        window = np.zeros((bundle.card.channels, height, 16), np.float32)
+        assert engine.predict(window).shape == (height, 16)
 
 
 def test_unknown_engine() -> None:

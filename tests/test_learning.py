@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from corroscope.errors import DatasetError, FrameError, MissingExtraError, SettingsError
 from corroscope.frames.contrast import relative_contrast
-from corroscope.learning.augment import random_crop
+from corroscope.learning.augment import change_light, random_pose
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.losses import deep_supervision_loss, segmentation_loss
 from corroscope.learning.networks import build_network, geometry
@@ -190,13 +190,20 @@ def test_folds_need_separate_surfaces() -> None:
 # Crops
 
 
-def _crops(settings: Augmentation, **options: int) -> list[tuple[NDArray[np.float32], ...]]:
+def _crops(
+    settings: Augmentation, **options: int
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     rng = np.random.default_rng(0)
     contrast = rng.normal(0, 0.05, (70, 90)).astype(np.float32)
     mask = np.zeros((70, 90), bool)
     mask[30:36, 40:47] = True
     contrast[mask] -= 0.4
-    return [random_crop(contrast, mask, options.get("crop", 48), settings, rng) for _ in range(60)]
+    crops = []
+    for _ in range(60):
+        pose = random_pose(mask, options.get("crop", 48), settings, rng)
+        target = pose.cut_mask(mask).astype(np.float32)
+        crops.append((change_light(pose.cut(contrast), settings, rng), target))
+    return crops
 
 
 def test_target_follows_the_particle() -> None:
@@ -212,7 +219,8 @@ def test_quarter_turns_keep_every_grey_level() -> None:
     rng = np.random.default_rng(0)
     contrast = np.arange(70 * 90, dtype=np.float32).reshape(70, 90)
     for _ in range(30):
-        crop, _ = random_crop(contrast, np.zeros((70, 90), bool), 48, plain, rng)
+        pose = random_pose(np.zeros((70, 90), bool), 48, plain, rng)
+        crop = change_light(pose.cut(contrast), plain, rng)
         assert np.unique(crop).size == 48 * 48
         assert np.array_equal(crop, np.rint(crop))
 
@@ -297,7 +305,7 @@ def test_network(architecture: str, widths: tuple[int, ...]) -> None:
     settings = TrainSettings(architecture=architecture, widths=widths)
     network = build_network(settings)
     stride = geometry(settings).stride_px
-    heads = network(torch.randn(2, 1, 3 * stride, 5 * stride))
+    heads = network(torch.randn(2, settings.channels, 3 * stride, 5 * stride))
     assert all(head.shape == (2, 1, 3 * stride, 5 * stride) for head in heads)
     assert len(heads) == (len(widths) - 1 if architecture == "unetpp" else 1)
     sum(head.sum() for head in heads).backward()
@@ -316,7 +324,7 @@ def test_receptive_field_bounds_what_a_pixel_sees(architecture: str) -> None:
     network = build_network(settings).double().eval()
     sees = geometry(settings).receptive_field_px
     assert sees is not None
-    frame = torch.randn(1, 1, 96, 96, dtype=torch.float64)
+    frame = torch.randn(1, settings.channels, 96, 96, dtype=torch.float64)
     with torch.no_grad():
         before = network(frame)[-1][0, 0]
         frame[..., 47, 50] += 1e4

@@ -42,7 +42,7 @@ def test_train_an_architecture_of_smp(dataset: Path, tmp_path: Path) -> None:
     done = _run(
         "train", dataset, "--out", tmp_path, "--architecture", "smp:UnetPlusPlus", "--epochs", "1",
         "--set", "steps_per_epoch=2", "--set", "batch_size=2", "--set", "crop_px=64",
-        "--set", "folds=3",
+        "--set", "folds=3", "--set", "pairing.runs=1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     bundle = corroscope.load_bundle(tmp_path / "train1" / "bundle")

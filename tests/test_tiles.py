@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from corroscope.learning.dataset import Patch
+from corroscope.segmentation.inputs import network_input
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.segmentation.tiles import plan_tiles, run_tiled
 
@@ -54,7 +55,10 @@ def test_tiled_equals_whole(height: int, width: int, radius: int, tile: int, see
     def blur(window: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(ndimage.uniform_filter(window, 2 * radius + 1, mode="constant"))
 
-    tiled = run_tiled(frame, blur, max(tile, 2 * radius + 2), radius, 1)
+    def blur_window(window: NDArray[np.float32]) -> NDArray[np.float32]:
+        return blur(window[0])
+
+    tiled = run_tiled(frame[None], blur_window, max(tile, 2 * radius + 2), radius, 1)
     assert np.allclose(tiled, blur(frame), atol=1e-5)
 
 
@@ -81,7 +85,7 @@ def contrast() -> NDArray[np.float32]:
 def test_shipped_network_tiled_equals_whole(engine: str, contrast: NDArray[np.float32]) -> None:
     segmenter = Segmenter(engine=engine, precision="f32")  # type: ignore[arg-type]
     card = segmenter.bundle.card
-    scaled = contrast / np.float32(card.contrast_scale)
+    scaled = network_input(contrast, None, card.contrast_scale, card.channels)
     assert card.receptive_field_px is not None
     whole = run_tiled(scaled, segmenter.engine.predict, 4096, 0, card.pooling_stride_px)
     margin = card.receptive_field_px
@@ -99,7 +103,8 @@ def test_tiled_equals_whole_on_a_real_patch(real_patches: list[Patch]) -> None:
     card = segmenter.bundle.card
     assert card.receptive_field_px is not None
     frame = np.tile(real_patches[20].frame, (2, 2))
-    scaled = relative_contrast(frame) / np.float32(card.contrast_scale)
+    contrast = relative_contrast(frame)
+    scaled = network_input(contrast, contrast, card.contrast_scale, card.channels)
     outputs = [
         run_tiled(scaled, segmenter.engine.predict, tile, card.receptive_field_px, 8)
         for tile in (4096, 168)

@@ -23,7 +23,7 @@ from corroscope.segmentation.bundle import load_bundle
 
 QUICK: dict[str, Any] = {
     "widths": (4, 6), "crop_px": 32, "batch_size": 4, "steps_per_epoch": 3, "epochs": 2,
-    "folds": 3, "ema_decay": 0.5,
+    "folds": 3, "ema_decay": 0.5, "pairing": {"runs": 2},
 }  # fmt: skip
 
 
@@ -321,11 +321,11 @@ def test_export_fails_when_an_engine_disagrees(
 ) -> None:
     real = export._to_onnx
 
-    def slightly_wrong(probability: torch.nn.Module, stride_px: int) -> bytes:
+    def slightly_wrong(probability: torch.nn.Module, channels: int, stride_px: int) -> bytes:
         with torch.no_grad():
             for weights in probability.parameters():
                 weights.mul_(1.05)
-        content = real(probability, stride_px)
+        content = real(probability, channels, stride_px)
         with torch.no_grad():
             for weights in probability.parameters():
                 weights.div_(1.05)

@@ -19,6 +19,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from corroscope.errors import OutputError
 
+MANIFEST: Final = "manifest.json"
+"""What was done, with what and how; stands beside every output."""
+
 SOFTWARE: Final = "corroscope"
 """What a picture written here says of its origin, in the PNG text "Software"."""
 
@@ -137,7 +140,7 @@ def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def write_tiff(
-    path: str | Path, pixels: NDArray[np.uint8 | np.uint16 | np.uint32], *, compress: bool = False
+    path: str | Path, pixels: NDArray[np.integer | np.floating], *, compress: bool = False
 ) -> None:
     """Write a TIFF file, whole or not at all.
 
@@ -156,6 +159,33 @@ def write_tiff(
     )
     with replacing(path) as temporary:
         temporary.write_bytes(content.getvalue())
+
+
+def made_by(folder: str | Path) -> str | None:
+    """Which command wrote a folder, by its manifest.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+
+    Returns
+    -------
+    str or None
+        None where there is no manifest that can be read.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(f"{folder}/manifest.json", {"command": "synth"})
+    ...     made_by(folder), made_by(f"{folder}/elsewhere")
+    ('synth', None)
+    """
+    try:
+        manifest = json.loads(Path(folder, MANIFEST).read_text(encoding="utf-8"))
+        return str(manifest["command"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def written_here(path: str | Path) -> bool:

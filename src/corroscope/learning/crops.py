@@ -10,11 +10,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from corroscope.frames.contrast import relative_contrast
-from corroscope.learning.augment import random_crop
+from corroscope.learning.augment import change_light, random_pose
 from corroscope.learning.dataset import Patch
 from corroscope.learning.networks import geometry
-from corroscope.learning.paste import cut_sprites, paste_particle
+from corroscope.learning.pairs import Paired, crop_pair, surface_pairs, synthetic_pairs
+from corroscope.learning.paste import Sprite, cut_sprites, paste_particle
+from corroscope.learning.pseudo import Pair, pseudo_pair
 from corroscope.learning.settings import TrainSettings
+from corroscope.segmentation.inputs import network_input
 
 CONTRAST_SCALE: Final = 0.1
 """Relative contrast that the network sees as 1: a clear particle is near −1."""
@@ -36,6 +39,14 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         self._weights = weights / weights.sum() if self._sprites else weights
         self._settings = settings
         self.epoch = epoch
+        pairing, sigma = settings.pairing, settings.background_sigma_px
+        compares = settings.channels > 1
+        self._twice: list[Paired] = []
+        if compares and pairing.paired > 0:
+            self._twice = surface_pairs(patches, sigma)
+        self._synthetic: list[Paired] = []
+        if compares and pairing.synthetic > 0:
+            self._synthetic = synthetic_pairs(pairing.runs, sigma, settings.seed)
 
     def __len__(self) -> int:
         return self._settings.steps_per_epoch * self._settings.batch_size
@@ -43,24 +54,59 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         settings = self._settings
         rng = np.random.default_rng([settings.seed, self.epoch, index])
+        pairing = settings.pairing
+        which = rng.random() if settings.channels > 1 else 0.0
+        shares = np.cumsum([pairing.alone, pairing.synthetic, pairing.paired])
+        if which < shares[0]:
+            crop, target = self._annotated_crop(rng)
+            for _ in range(rng.poisson(settings.augmentation.pasted) if self._sprites else 0):
+                paste_particle(crop, target, self._draw_sprite(rng), rng)
+            return self._shown(crop, None, target)
+        if which < shares[1] and self._synthetic:
+            pair = crop_pair(self._synthetic[rng.integers(len(self._synthetic))], settings, rng)
+        elif shares[1] <= which < shares[2] and self._twice:
+            pair = crop_pair(self._twice[rng.integers(len(self._twice))], settings, rng)
+        else:
+            pair = self._pseudo_pair(rng)
+        return self._shown(*pair)
+
+    def _annotated_crop(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        settings = self._settings
         pick = int(rng.integers(len(self._masks)))
-        crop, target = random_crop(
-            self._contrasts[pick], self._masks[pick], settings.crop_px, settings.augmentation, rng
-        )
-        if self._sprites:
-            for _ in range(rng.poisson(settings.augmentation.pasted)):
-                sprite = self._sprites[rng.choice(len(self._sprites), p=self._weights)]
-                paste_particle(crop, target, sprite, rng)
-        return torch.from_numpy(crop)[None] / CONTRAST_SCALE, torch.from_numpy(target)[None]
+        contrast, mask = self._contrasts[pick], self._masks[pick]
+        pose = random_pose(mask, settings.crop_px, settings.augmentation, rng)
+        crop = change_light(pose.cut(contrast), settings.augmentation, rng)
+        return crop, pose.cut_mask(mask).astype(np.float32)
+
+    def _pseudo_pair(self, rng: np.random.Generator) -> Pair:
+        settings = self._settings
+        crop, target = self._annotated_crop(rng)
+        draw = (lambda: self._draw_sprite(rng)) if self._sprites else None
+        return pseudo_pair(crop, target, draw, settings.pairing, settings.augmentation.pasted, rng)
+
+    def _draw_sprite(self, rng: np.random.Generator) -> Sprite:
+        return self._sprites[rng.choice(len(self._sprites), p=self._weights)]
+
+    def _shown(
+        self,
+        crop: NDArray[np.float32],
+        reference: NDArray[np.float32] | None,
+        target: NDArray[np.float32],
+    ) -> tuple[Tensor, Tensor]:
+        planes = network_input(crop, reference, CONTRAST_SCALE, self._settings.channels)
+        return torch.from_numpy(planes), torch.from_numpy(target)[None]
 
 
 class WholePatches(Dataset[tuple[Tensor, Tensor]]):
-    """Patches whole and unaugmented, mirrored up to the network's stride."""
+    """Patches whole, alone and unaugmented, mirrored up to the network's stride."""
 
     def __init__(self, patches: Sequence[Patch], settings: TrainSettings) -> None:
         self._contrasts = contrasts(patches, settings)
         self._masks = [patch.mask for patch in patches]
         self._stride = geometry(settings).stride_px
+        self._channels = settings.channels
 
     def __len__(self) -> int:
         return len(self._masks)
@@ -68,8 +114,9 @@ class WholePatches(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         contrast = self._contrasts[index]
         surplus = [(0, -length % self._stride) for length in contrast.shape]
-        padded = np.pad(contrast, surplus, mode="symmetric") / np.float32(CONTRAST_SCALE)
-        return torch.from_numpy(padded)[None], torch.from_numpy(self._masks[index])[None]
+        padded = np.pad(contrast, surplus, mode="symmetric")
+        planes = network_input(padded, None, CONTRAST_SCALE, self._channels)
+        return torch.from_numpy(planes), torch.from_numpy(self._masks[index])[None]
 
 
 def contrasts(patches: Sequence[Patch], settings: TrainSettings) -> list[NDArray[np.float32]]:

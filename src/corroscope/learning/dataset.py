@@ -2,10 +2,11 @@
 
 import csv
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ class Patch:
         from, where ``index.csv`` tells it.
     surface_group
         Name of the piece of metal, where ``index.csv`` tells it.
+    time
+        When the frame was taken, where ``index.csv`` tells it; only the order counts.
     """
 
     name: str
@@ -42,6 +45,15 @@ class Patch:
     mask: NDArray[np.bool_]
     corner_px: tuple[int, int] | None = None
     surface_group: str | None = None
+    time: float | None = None
+
+
+class _Place(NamedTuple):
+    """What ``index.csv`` tells of a patch, as in `Patch`."""
+
+    corner_px: tuple[int, int] | None = None
+    surface_group: str | None = None
+    time: float | None = None
 
 
 def read_dataset(folder: str | Path) -> list[Patch]:
@@ -50,8 +62,8 @@ def read_dataset(folder: str | Path) -> list[Patch]:
     A mask is a file whose name has ``mask`` in it: ``mask_1.png`` belongs to
     ``image_1.png``, ``x_mask.png`` to ``x.png``. It is two-valued: zero where there
     is no particle. ``index.csv``, where there is one, has a column ``image`` and may
-    have ``y0_px`` and ``x0_px`` (the patch's corner in its frame) and
-    ``surface_group``.
+    have ``y0_px`` and ``x0_px`` (the patch's corner in its frame),
+    ``surface_group``, and ``time_s`` or ``time_fraction``.
 
     Parameters
     ----------
@@ -100,14 +112,14 @@ def read_dataset(folder: str | Path) -> list[Patch]:
         )
     patches = []
     for key in sorted(images):
-        corner, group = places.get(images[key].name, (None, None))
+        place = places.get(images[key].name, _Place())
         frame = read_frame(images[key])
         try:
             check_frame(frame)
         except FrameError as error:
             raise DatasetError(f"{images[key]}: {error}") from None
         mask = _read_mask(masks[key], frame.shape)
-        patches.append(Patch(images[key].name, frame, mask, corner, group))
+        patches.append(Patch(images[key].name, frame, mask, *place))
     return patches
 
 
@@ -205,16 +217,17 @@ def _size(shape: tuple[int, ...]) -> str:
     return "×".join(str(n) for n in shape)
 
 
-def _read_index(path: Path) -> dict[str, tuple[tuple[int, int] | None, str | None]]:
+def _read_index(path: Path) -> dict[str, _Place]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, strict=True))
         if not all(row["image"] for row in rows):
             raise ValueError("a row names no image")
         return {
-            row["image"]: (
+            row["image"]: _Place(
                 (int(row["y0_px"]), int(row["x0_px"])) if row.get("y0_px") else None,
                 row.get("surface_group") or None,
+                _time(row),
             )
             for row in rows
         }
@@ -225,3 +238,13 @@ def _read_index(path: Path) -> dict[str, tuple[tuple[int, int] | None, str | Non
             f"{path}: cannot be understood ({type(error).__name__}: {error}); mend it, or "
             "remove it and shared surface is found from the pixels"
         ) from error
+
+
+def _time(row: dict[str, str]) -> float | None:
+    for name in ("time_s", "time_fraction"):
+        if row.get(name):
+            time = float(row[name])
+            if not math.isfinite(time):
+                raise ValueError(f"{name} is {row[name]}")
+            return time
+    return None

@@ -73,12 +73,13 @@ def export_bundle(
     """
     probability = _Probability(network).float().eval()
     shape = geometry(settings)
-    content = _to_onnx(probability, shape.stride_px)
+    content = _to_onnx(probability, settings.channels, shape.stride_px)
     card = Card(
         name=name,
         architecture=settings.architecture,
         parameters=sum(weights.numel() for weights in network.parameters()),
         background_sigma_px=settings.background_sigma_px,
+        channels=settings.channels,
         contrast_scale=CONTRAST_SCALE,
         threshold=threshold,
         min_area_px=min_area_px,
@@ -99,7 +100,7 @@ def check_parity(probability: nn.Module, bundle: Bundle) -> float:
     Parameters
     ----------
     probability
-        From ``(1, 1, height, width)`` of scaled contrast to probabilities.
+        From ``(1, channels, height, width)``, as a network is shown it, to probabilities.
     bundle
         The exported network.
 
@@ -115,11 +116,12 @@ def check_parity(probability: nn.Module, bundle: Bundle) -> float:
     """
     stride = bundle.card.pooling_stride_px
     rng = np.random.default_rng(0)
-    window = rng.normal(0, 0.3, (8 * stride, 12 * stride)).astype(np.float32)
+    shape = (bundle.card.channels, 8 * stride, 12 * stride)
+    window = rng.normal(0, 0.3, shape).astype(np.float32)
     spots = rng.integers(0, window.size, window.size // 200)
     window.flat[spots] -= rng.uniform(0, 8, spots.size).astype(np.float32)
     with torch.no_grad():
-        expected = probability(torch.from_numpy(window)[None, None])[0, 0].numpy()
+        expected = probability(torch.from_numpy(window)[None])[0, 0].numpy()
     largest = 0.0
     for engine in ENGINES:
         found = start_engine(bundle, engine, "f32").predict(window)
@@ -134,9 +136,9 @@ def check_parity(probability: nn.Module, bundle: Bundle) -> float:
     return largest
 
 
-def _to_onnx(probability: nn.Module, stride_px: int) -> bytes:
+def _to_onnx(probability: nn.Module, channels: int, stride_px: int) -> bytes:
     buffer = io.BytesIO()
-    example = torch.zeros(1, 1, 4 * stride_px, 6 * stride_px)
+    example = torch.zeros(1, channels, 4 * stride_px, 6 * stride_px)
     axes = {0: "batch", 2: "height", 3: "width"}
     with warnings.catch_warnings():
         # The older exporter is deprecated, but needs no more than onnx and fits networks
@@ -148,8 +150,8 @@ def _to_onnx(probability: nn.Module, stride_px: int) -> bytes:
             buffer,  # type: ignore[arg-type]
             opset_version=OPSET,
             dynamo=False,
-            input_names=["contrast"],
+            input_names=["planes"],
             output_names=["probability"],
-            dynamic_axes={"contrast": axes, "probability": axes},
+            dynamic_axes={"planes": axes, "probability": axes},
         )
     return buffer.getvalue()

@@ -95,6 +95,39 @@ def operating_point(
     return chosen
 
 
+def nested_counts(judged: Judged, shared: NDArray[np.bool_]) -> list[Counts]:
+    """Counts of each patch, at an operating point in which it had no say.
+
+    Parameters
+    ----------
+    judged
+        Patches with their predictions.
+    shared
+        ``(n, n)``, which of the patches share surface.
+
+    Returns
+    -------
+    list of Counts
+        For each patch, at the operating point chosen on patches that share no surface
+        with those of its fold; at threshold 0.5 without a smallest area where there are
+        none.
+    """
+    counts: list[Counts] = [Counts()] * len(judged.patches)
+    for fold in sorted(set(judged.folds)):
+        in_fold = np.array([f == fold for f in judged.folds])
+        others = np.flatnonzero(~shared[in_fold].any(axis=0)).tolist()
+        point = (
+            operating_point(
+                [judged.patches[i] for i in others], [judged.probabilities[i] for i in others]
+            )
+            if others
+            else (0.5, 1)
+        )
+        for i in np.flatnonzero(in_fold).tolist():
+            counts[i] = count_at(judged.patches[i], judged.probabilities[i], *point)
+    return counts
+
+
 def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -> dict[str, Any]:
     """Pooled scores with intervals, and the operating point that a bundle should use.
 
@@ -120,21 +153,8 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
         done in ``method``.
     """
     threshold, min_area_px = operating_point(judged.patches, judged.probabilities)
-    folds = sorted(set(judged.folds))
-    counts: list[Counts] = [Counts()] * len(judged.patches)
-    for fold in folds:
-        in_fold = np.array([f == fold for f in judged.folds])
-        others = np.flatnonzero(~shared[in_fold].any(axis=0)).tolist()
-        point = (
-            operating_point(
-                [judged.patches[i] for i in others], [judged.probabilities[i] for i in others]
-            )
-            if others
-            else (0.5, 1)
-        )
-        for i, f in enumerate(judged.folds):
-            if f == fold:
-                counts[i] = count_at(judged.patches[i], judged.probabilities[i], *point)
+    folds = set(judged.folds)
+    counts = nested_counts(judged, shared)
     surfaces, of_patch = connected_components(shared, directed=False)
     if len(folds) > 1:
         method = (

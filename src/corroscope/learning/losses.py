@@ -20,7 +20,8 @@ def segmentation_loss(logits: Tensor, target: Tensor, dice_weight: float) -> Ten
     logits
         ``(batch, 1, height, width)``.
     target
-        ``(batch, 1, height, width)``, 0 to 1.
+        ``(batch, 1, height, width)``, 0 to 1; negative where nobody knows, which counts
+        for nothing.
     dice_weight
         Weight of Dice, 0 to 1; the rest is for cross-entropy.
 
@@ -40,10 +41,14 @@ def segmentation_loss(logits: Tensor, target: Tensor, dice_weight: float) -> Ten
     True
     """
     logits = logits.float()
-    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
+    known = (target >= 0).float()
+    target = target * known
+    entropy = functional.binary_cross_entropy_with_logits(
+        logits, target, weight=known, reduction="sum"
+    )
     # Per foreground pixel, as Dice is; the floor is what an empty batch is divided by.
     entropy = entropy / torch.clamp(target.sum(), min=0.002 * target.numel())
-    probability = torch.sigmoid(logits)
+    probability = torch.sigmoid(logits) * known
     overlap = (probability * target).sum()
     dice = (2 * overlap + 1) / (probability.sum() + target.sum() + 1)
     return dice_weight * (1 - dice) + (1 - dice_weight) * entropy
@@ -57,7 +62,7 @@ def deep_supervision_loss(heads: Sequence[Tensor], target: Tensor, dice_weight: 
     heads
         Logits, ``(batch, 1, height, width)`` each, the prediction last.
     target
-        ``(batch, 1, height, width)``, 0 to 1.
+        As in `segmentation_loss`.
     dice_weight
         As in `segmentation_loss`.
 

@@ -49,8 +49,9 @@ def build_network(settings: TrainSettings) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        From ``(batch, 1, height, width)`` to a list of logits of that shape, the
-        prediction last. Weights are random, from torch's global generator.
+        From ``(batch, channels, height, width)`` to a list of logits of
+        ``(batch, 1, height, width)``, the prediction last. Weights are random, from
+        torch's global generator.
 
     Raises
     ------
@@ -62,16 +63,16 @@ def build_network(settings: TrainSettings) -> nn.Module:
     Examples
     --------
     >>> network = build_network(TrainSettings(widths=(4, 8))).eval()
-    >>> logits = network(torch.zeros(1, 1, 16, 16))[-1]
+    >>> logits = network(torch.zeros(1, 3, 16, 16))[-1]
     >>> bool(abs(torch.sigmoid(logits).mean() - 0.006) < 0.01)
     True
     """
     network: nn.Module
     if settings.architecture == "unetpp":
-        network = UNetPlusPlus(1, settings.widths)
+        network = UNetPlusPlus(settings.channels, settings.widths)
         heads: list[nn.Module] = list(network.heads)
     elif settings.architecture == "unet":
-        network = UNet(1, settings.widths)
+        network = UNet(settings.channels, settings.widths)
         heads = [network.head]
     else:
         network = _OneHead(_from_smp(settings))
@@ -133,7 +134,7 @@ def _measured_receptive_field(settings: TrainSettings, stride: int) -> int:
     with torch.no_grad():
         # Along one axis suffices: the networks treat rows and columns alike.
         for phase in range(stride):
-            frame = torch.zeros(1, 1, stride, 2 * middle, dtype=torch.float64)
+            frame = torch.zeros(1, settings.channels, stride, 2 * middle, dtype=torch.float64)
             frame[..., middle + phase] = 1.0
             lit = torch.nonzero(network(frame)[-1][0, 0, 0])[:, 0]
             farthest = max(farthest, int((lit - middle - phase).abs().max()))
@@ -149,7 +150,11 @@ def _from_smp(settings: TrainSettings) -> nn.Module:
             f"({error}); pip install 'corroscope[smp]'"
         ) from error
     name = settings.architecture.removeprefix("smp:")
-    options: dict[str, Any] = {"encoder_weights": None, "in_channels": 1, "classes": 1}
+    options: dict[str, Any] = {
+        "encoder_weights": None,
+        "in_channels": settings.channels,
+        "classes": 1,
+    }
     try:
         network: nn.Module = smp.create_model(name, settings.encoder, **options)
     except (KeyError, RuntimeError, ValueError) as error:

@@ -74,6 +74,64 @@ def cut_sprites(
     return sprites
 
 
+class Decal(NamedTuple):
+    """A particle turned and scaled, with its place in a crop.
+
+    Attributes
+    ----------
+    place
+        Rows and columns of the crop.
+    contrast, mask
+        As of a sprite, ``(height, width)`` float32.
+    opacity
+        ``(height, width)`` float32, 1 where the decal hides what is below.
+    """
+
+    place: tuple[slice, slice]
+    contrast: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    opacity: NDArray[np.float32]
+
+    def paste(self, crop: NDArray[np.float32]) -> None:
+        """Paste the particle onto a crop, which is changed in place."""
+        crop[self.place] += self.opacity * (self.contrast - crop[self.place])
+
+
+def place_decal(
+    sprite: Sprite, occupied: NDArray[np.float32], rng: np.random.Generator
+) -> Decal | None:
+    """Turn and scale a particle at random and choose a place for it.
+
+    Parameters
+    ----------
+    sprite
+        The particle.
+    occupied
+        ``(height, width)`` of the crop, not 0 where something is already.
+    rng
+        Source of all randomness.
+
+    Returns
+    -------
+    Decal or None
+        None where it does not fit or would touch what is there.
+    """
+    angle, scale = rng.uniform(0, 360), float(np.exp(rng.uniform(-0.25, 0.25)))
+    contrast, mask = _turned(sprite, angle, scale)
+    height, width = mask.shape
+    free = (occupied.shape[0] - height, occupied.shape[1] - width)
+    if min(free) <= 0:
+        return None
+    row, column = rng.integers(free[0]), rng.integers(free[1])
+    place = np.s_[row : row + height, column : column + width]
+    if occupied[place].any():
+        return None
+    # Fully opaque in the particle and one pixel round it, then fading out.
+    opacity = np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), np.float32)
+    opacity = np.maximum(opacity, np.asarray(cv2.GaussianBlur(opacity, (0, 0), 1.5)))
+    return Decal(place, contrast, mask, opacity)
+
+
 def paste_particle(
     crop: NDArray[np.float32],
     target: NDArray[np.float32],
@@ -102,21 +160,10 @@ def paste_particle(
     >>> bool(target.any()), round(float(crop.min()), 1)
     (True, -0.2)
     """
-    angle, scale = rng.uniform(0, 360), float(np.exp(rng.uniform(-0.25, 0.25)))
-    contrast, mask = _turned(sprite, angle, scale)
-    height, width = mask.shape
-    free = (crop.shape[0] - height, crop.shape[1] - width)
-    if min(free) <= 0:
-        return
-    row, column = rng.integers(free[0]), rng.integers(free[1])
-    place = np.s_[row : row + height, column : column + width]
-    if target[place].any():
-        return
-    # Fully opaque in the particle and one pixel round it, then fading out.
-    alpha = cv2.dilate(mask, np.ones((3, 3), np.uint8))
-    alpha = np.maximum(alpha, np.asarray(cv2.GaussianBlur(alpha, (0, 0), 1.5)))
-    crop[place] += alpha * (contrast - crop[place])
-    target[place] = mask
+    decal = place_decal(sprite, target, rng)
+    if decal is not None:
+        decal.paste(crop)
+        target[decal.place] = decal.mask
 
 
 def _turned(sprite: Sprite, angle: float, scale: float) -> Sprite:

@@ -26,6 +26,40 @@ class Augmentation(BaseModel):
     blur_sigma_px: float = Field(1.0, ge=0.3, le=5, description="largest SD of the blur")
 
 
+class Pairing(BaseModel):
+    """How crops get a reference; contrasts are relative ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alone: Probability = Field(
+        0.4, description="share of crops without a reference; 1: a network that never sees one"
+    )
+    synthetic: Probability = Field(0.2, description="share of crops of synthetic runs")
+    paired: Probability = Field(
+        0.15, description="share of crops of patches that show one surface at two times"
+    )
+    runs: int = Field(250, ge=1, le=100_000, description="synthetic runs that pairs are taken of")
+    healed: Probability = Field(0.7, description="share of particles that the reference lacks")
+    clean_contrast: float = Field(-0.06, ge=-1, le=0, description="metal darker than it is a speck")
+    static: float = Field(1.0, ge=0, le=20, description="mean number pasted into both")
+    gone: float = Field(0.5, ge=0, le=20, description="mean number pasted into the reference alone")
+    shift_px: float = Field(4.0, ge=0, le=20, description="largest drift of the reference")
+    misaligned_px: float = Field(0.15, ge=0, le=5, description="SD of what alignment leaves of it")
+    least_noise: float = Field(0.008, ge=0, le=0.5, description="smallest SD of its noise")
+    most_noise: float = Field(0.02, ge=0, le=0.5, description="largest SD of its noise")
+    contrast: float = Field(0.05, ge=0, le=0.5, description="SD of the logarithm of its contrast")
+    brightness: float = Field(0.012, ge=0, le=0.5, description="SD of slow light in it")
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> "Pairing":
+        if self.alone < 1 and self.alone + self.synthetic + self.paired > 1:
+            raise ValueError(
+                f"pairing: shares alone {self.alone:g}, synthetic {self.synthetic:g} and paired "
+                f"{self.paired:g} exceed 1"
+            )
+        return self
+
+
 class TrainSettings(BaseModel):
     """Settings of `corroscope.train`; the defaults are those of the shipped bundle."""
 
@@ -44,7 +78,7 @@ class TrainSettings(BaseModel):
     crop_px: int = Field(128, ge=32, le=1024, multiple_of=32, description="side of a crop")
     batch_size: int = Field(8, ge=1, le=1024, description="crops in a step")
     steps_per_epoch: int = Field(50, ge=1, description="optimiser steps between validations")
-    epochs: int = Field(100, ge=1, description="epochs at most")
+    epochs: int = Field(80, ge=1, description="epochs at most")
     patience: int = Field(20, ge=1, description="epochs without improvement before stopping")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="highest learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="weight decay of AdamW")
@@ -54,6 +88,12 @@ class TrainSettings(BaseModel):
     folds: int = Field(5, ge=2, le=100, description="one of so many surface folds validates")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of weights, crops and their order")
     augmentation: Augmentation = Augmentation()
+    pairing: Pairing = Pairing()
+
+    @property
+    def channels(self) -> int:
+        """Planes that the network is shown: 3 where it learns to compare with a reference."""
+        return 1 if self.pairing.alone == 1 else 3
 
     @model_validator(mode="after")
     def _widths_are_positive(self) -> "TrainSettings":

@@ -34,9 +34,9 @@ LIMITS: Final = """\
 class Card(BaseModel):
     """What ``model.json`` says about a network.
 
-    Probabilities come from ``relative_contrast(frame, background_sigma_px) /
-    contrast_scale`` shown to the network, which is fully convolutional with one
-    input and one output channel.
+    Probabilities come from the network, which is fully convolutional, shown what
+    `corroscope.segmentation.inputs.network_input` makes of a frame's
+    ``relative_contrast(frame, background_sigma_px)``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +46,9 @@ class Card(BaseModel):
     architecture: str = Field(description="as in the training settings")
     parameters: int = Field(description="number of weights", ge=1)
     background_sigma_px: float = Field(description="SD of the Gaussian background", gt=0)
+    channels: Literal[1, 3] = Field(
+        1, description="planes that it is shown: 1 a frame alone, 3 with a reference as well"
+    )
     contrast_scale: float = Field(description="relative contrast that becomes 1", gt=0)
     threshold: float = Field(description="probability of a particle's pixels", gt=0, lt=1)
     min_area_px: int = Field(description="particles with fewer pixels are dropped", ge=1)

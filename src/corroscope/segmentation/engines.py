@@ -27,7 +27,7 @@ class Engine(Protocol):
     device: Literal["CPU", "GPU"]
 
     def predict(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of a window of contrast already scaled, ``(height, width)`` both."""
+        """Probabilities ``(height, width)`` of a window ``(channels, height, width)``."""
         ...
 
 
@@ -62,8 +62,9 @@ def start_engine(
     Examples
     --------
     >>> from corroscope.segmentation.bundle import load_bundle
-    >>> engine = start_engine(load_bundle(), "onnxruntime", "f32")
-    >>> engine.predict(np.zeros((32, 32), np.float32)).shape
+    >>> bundle = load_bundle()
+    >>> engine = start_engine(bundle, "onnxruntime", "f32")
+    >>> engine.predict(np.zeros((bundle.card.channels, 32, 32), np.float32)).shape
     (32, 32)
     """
     if precision not in PRECISIONS:
@@ -99,14 +100,14 @@ class OpenVinoEngine:
         """Probabilities of one window."""
         if window.shape not in self._compiled:
             network = self._network.clone()
-            network.reshape([1, 1, *window.shape])
+            network.reshape([1, *window.shape])
             # A batch of images may come in many sizes; compiled networks are large.
             if len(self._compiled) >= 4:
                 self._compiled.pop(next(iter(self._compiled)))
             self._compiled[window.shape] = self._core.compile_model(
                 network, "CPU", {"INFERENCE_PRECISION_HINT": self.precision}
             )
-        outputs = self._compiled[window.shape](np.ascontiguousarray(window)[None, None])
+        outputs = self._compiled[window.shape](np.ascontiguousarray(window)[None])
         return np.array(outputs[0][0, 0], np.float32)
 
 
@@ -139,7 +140,7 @@ class OnnxRuntimeEngine:
 
     def predict(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of one window."""
-        window = np.ascontiguousarray(window, np.float32)[None, None]
+        window = np.ascontiguousarray(window, np.float32)[None]
         return np.asarray(self._session.run(None, {self._input: window})[0][0, 0], np.float32)
 
 

@@ -10,6 +10,7 @@ from corroscope.errors import FrameError, SettingsError
 from corroscope.frames.contrast import relative_contrast
 from corroscope.segmentation.bundle import Bundle, load_bundle
 from corroscope.segmentation.engines import EngineName, Precision, start_engine
+from corroscope.segmentation.inputs import network_input
 from corroscope.segmentation.particles import find_particles, measure_particles
 from corroscope.segmentation.tiles import run_tiled
 
@@ -33,8 +34,8 @@ class Segmentation(NamedTuple):
     labels
         ``(height, width)`` int32, 0 for background, particles 1, 2, ….
     particles
-        One row for each particle, the columns of `corroscope.tables.PARTICLES` from
-        ``particle`` on.
+        One row for each particle, as from
+        `corroscope.segmentation.particles.measure_particles`.
     """
 
     probability: NDArray[np.float32]
@@ -90,13 +91,25 @@ class Segmenter:
             raise SettingsError(f"min_area_px {self.min_area_px}: must be 1 or more")
         self.engine = start_engine(self.bundle, engine, precision)
 
-    def __call__(self, frame: NDArray[np.uint8 | np.uint16 | np.float32]) -> Segmentation:
+    @property
+    def compares(self) -> bool:
+        """Whether the network can compare a frame with a reference."""
+        return self.bundle.card.channels > 1
+
+    def __call__(
+        self,
+        frame: NDArray[np.uint8 | np.uint16 | np.float32],
+        reference: NDArray[np.float32] | None = None,
+    ) -> Segmentation:
         """Segment one frame.
 
         Parameters
         ----------
         frame
             ``(height, width)``, at least 16×16.
+        reference
+            ``(height, width)``, relative contrast of the reference, aligned to the frame;
+            NaN where it shows nothing. Dark specks that it has as well are no particles.
 
         Returns
         -------
@@ -107,32 +120,56 @@ class Segmenter:
         ------
         FrameError
             If the frame is too small, not two-dimensional, not finite or not an image
-            of intensities (more negative than positive).
+            of intensities (more negative than positive), or the reference has another
+            shape.
+        SettingsError
+            If there is a reference and the network sees single frames only.
         """
         check_frame(frame)
         contrast = relative_contrast(frame, self.bundle.card.background_sigma_px)
-        probability = self.probability(contrast)
+        probability = self.probability(contrast, reference)
         labels = find_particles(probability, self.threshold, self.min_area_px)
         return Segmentation(probability, labels, measure_particles(labels, contrast, probability))
 
-    def probability(self, contrast: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probability(
+        self, contrast: NDArray[np.float32], reference: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Probability of a particle at each pixel.
 
         Parameters
         ----------
         contrast
             ``(height, width)``, relative contrast of a frame.
+        reference
+            As for a call.
 
         Returns
         -------
         ndarray of float32
             ``(height, width)``, 0 to 1.
+
+        Raises
+        ------
+        FrameError
+            If the reference has another shape.
+        SettingsError
+            If there is a reference and the network sees single frames only.
         """
         card = self.bundle.card
+        if reference is not None and not self.compares:
+            raise SettingsError(
+                f"bundle {card.name!r} sees single frames only; leave the reference out or "
+                "choose a bundle that compares"
+            )
+        if reference is not None and reference.shape != contrast.shape:
+            raise FrameError(
+                f"reference of shape {reference.shape} for a frame of {contrast.shape}; give one "
+                "of the same size"
+            )
         sees = card.receptive_field_px
         margin = UNBOUNDED_MARGIN_PX if sees is None else sees
-        scaled = contrast / np.float32(card.contrast_scale)
-        return run_tiled(scaled, self.engine.predict, TILE_PX, margin, card.pooling_stride_px)
+        planes = network_input(contrast, reference, card.contrast_scale, card.channels)
+        return run_tiled(planes, self.engine.predict, TILE_PX, margin, card.pooling_stride_px)
 
 
 def check_frame(frame: NDArray[np.uint8 | np.uint16 | np.float32]) -> None:

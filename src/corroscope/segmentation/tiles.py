@@ -91,9 +91,9 @@ def run_tiled(
     Parameters
     ----------
     frame
-        ``(height, width)``.
+        ``(channels, height, width)``.
     predict
-        From a window to an output of the same size.
+        From a window with all channels to an output of its height and width.
     tile_px, margin_px, grid_px
         As in `plan_tiles`.
 
@@ -104,17 +104,18 @@ def run_tiled(
 
     Examples
     --------
-    >>> frame = np.arange(21 * 37, dtype=np.float32).reshape(21, 37)
-    >>> bool((run_tiled(frame, lambda window: 2 * window, 24, 4, 4) == 2 * frame).all())
+    >>> frame = np.arange(21 * 37, dtype=np.float32).reshape(1, 21, 37)
+    >>> bool((run_tiled(frame, lambda window: 2 * window[0], 24, 4, 4) == 2 * frame[0]).all())
     True
     """
-    height, width = frame.shape
+    _, height, width = frame.shape
     # Mirrored up to the next multiple of the grid; the surplus is cut off again.
-    padded = np.pad(frame, ((0, -height % grid_px), (0, -width % grid_px)), mode="symmetric")
-    output = np.empty_like(padded)
-    for tile in plan_tiles((padded.shape[0], padded.shape[1]), tile_px, margin_px, grid_px):
-        output[tile.write] = predict(padded[tile.read])[tile.keep]
-    return output[:height, :width]
+    surplus = ((0, 0), (0, -height % grid_px), (0, -width % grid_px))
+    padded = np.pad(frame, surplus, mode="symmetric")
+    output = np.empty_like(padded[0])
+    for tile in plan_tiles((padded.shape[1], padded.shape[2]), tile_px, margin_px, grid_px):
+        output[tile.write] = predict(padded[:, *tile.read])[tile.keep]
+    return np.asarray(output[:height, :width])
 
 
 def _plan_axis(

@@ -1,6 +1,6 @@
 """A synthetic run: the state of everything at each time, pictures of it, and its truth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -129,25 +129,25 @@ class Experiment:
         """
         yield from self._run(Window(0, 0, *self.settings.shape), np.flatnonzero(self.takes.kept))
 
-    def scene(self, index: int, window: Window) -> Scene:
-        """Take a single picture through a window.
+    def scenes_through(self, window: Window, indices: Sequence[int]) -> Iterator[Scene]:
+        """Take some pictures through a window.
 
         The metal behind it is another one than in `scenes`, with the same polish. Places
         in ``tracks`` count from the window's corner, those in ``pits`` from the surface's.
 
         Parameters
         ----------
-        index
-            Which of the planned frames.
         window
             The part of the surface.
+        indices
+            Which of the planned frames, in rising order.
 
-        Returns
-        -------
+        Yields
+        ------
         Scene
-            As if all pictures before it had been taken.
+            As if all pictures in between had been taken.
         """
-        return next(self._run(window, np.array([index])))
+        yield from self._run(window, np.asarray(indices))
 
     def _run(self, window: Window, indices: NDArray[np.int64]) -> Iterator[Scene]:
         settings = self.settings

@@ -57,6 +57,32 @@ def draw_patch(shape: tuple[int, int], settings: SynthSettings, rng: np.random.G
     >>> scene.frame.shape, scene.mask.shape
     ((128, 128), (128, 128))
     """
+    return draw_pair(shape, settings, rng)[1]
+
+
+def draw_pair(
+    shape: tuple[int, int], settings: SynthSettings, rng: np.random.Generator
+) -> tuple[Scene, Scene]:
+    """Cut a patch out of a run of its own, with the first frame of that run.
+
+    Parameters
+    ----------
+    shape, settings, rng
+        As for `draw_patch`, which gives the second of the two.
+
+    Returns
+    -------
+    first : Scene
+        The same piece of surface when the run began.
+    later : Scene
+        At a random time.
+
+    Examples
+    --------
+    >>> first, later = draw_pair((128, 128), SynthSettings(), np.random.default_rng(0))
+    >>> first.time_s, later.time_s > 0
+    (0.0, True)
+    """
     height, width = (max(SURFACE_PX, length) for length in shape)
     taken = int(rng.integers(FRAMES // 5, FRAMES))
     run = settings.model_copy(
@@ -71,7 +97,9 @@ def draw_patch(shape: tuple[int, int], settings: SynthSettings, rng: np.random.G
         }
     )
     top, left = int(rng.integers(height - shape[0] + 1)), int(rng.integers(width - shape[1] + 1))
-    return Experiment(run).scene(taken, Window(top, left, *shape))
+    window = Window(top, left, *shape)
+    first, later = Experiment(run).scenes_through(window, (0, taken))
+    return first, later
 
 
 def _varied(group: Group, rng: np.random.Generator) -> Group:

@@ -1,6 +1,5 @@
 """`corroscope synth`: a synthetic run, or patches out of many, with the truth beside them."""
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 
 from corroscope.errors import OutputError, SettingsError
 from corroscope.outputs import (
+    MANIFEST,
+    made_by,
     output_folder,
     replacing,
     versions,
@@ -28,9 +29,6 @@ from corroscope.synthesis.patches import draw_patch
 from corroscope.synthesis.settings import SynthSettings
 from corroscope.tables import EVENTS, FRAMES, PITS, TRUE_PARTICLES, TRUE_TRACKS
 from corroscope.tabulation import TableWriter, write_table
-
-MANIFEST: Final = "manifest.json"
-"""Settings, seed and versions; written last, so its presence means that all is there."""
 
 OWN: Final = (MANIFEST, "current.mpt", "frames", "patches", "truth")
 """All that this command writes into its folder; whatever else lies there stays."""
@@ -257,7 +255,7 @@ def _whole_or_not_at_all(out: Path, force: bool) -> Iterator[Path]:
     if present and not force:
         raise OutputError(f"{out}: is not empty; choose another folder or add --force")
     old = [path for path in present if path.name in OWN]
-    if old and not _is_synthetic(out / MANIFEST):
+    if old and made_by(out) != "synth":
         raise OutputError(
             f"{out}: {old[0].name} is not of a synthetic run and would be lost; choose another "
             "folder"
@@ -294,10 +292,3 @@ def _exchange(out: Path, whole: Path, aside: Path) -> None:
         raise OutputError(
             f"{out}: cannot be written ({error.strerror}); nothing was changed, try another folder"
         ) from error
-
-
-def _is_synthetic(manifest: Path) -> bool:
-    try:
-        return bool(json.loads(manifest.read_text(encoding="utf-8"))["command"] == "synth")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
