@@ -11,7 +11,7 @@ from scipy import ndimage
 from sklearn import metrics
 
 from corroscope.scoring.counts import Counts, count
-from corroscope.scoring.scores import intervals, scores
+from corroscope.scoring.scores import difference_intervals, intervals, scores
 
 
 def _blobs(rng: np.random.Generator, share: float) -> NDArray[np.bool_]:
@@ -139,3 +139,23 @@ def test_intervals_of_one_cluster_are_undefined() -> None:
 def test_intervals_where_a_score_is_never_defined() -> None:
     low, _ = intervals([Counts(true_positive=1)] * 2, "ab", np.random.default_rng(0))["specificity"]
     assert np.isnan(low)
+
+
+def test_paired_difference_is_narrower_than_the_two_intervals() -> None:
+    """Hard and easy images differ by more than the two predictions do."""
+    rng = np.random.default_rng(0)
+    hard = rng.integers(10, 90, 30)
+    first = [Counts(true_positive=int(t), false_positive=100 - int(t)) for t in hard]
+    second = [Counts(true_positive=int(t) + 3, false_positive=97 - int(t)) for t in hard]
+    clusters = list(range(30))
+    low, high = difference_intervals(first, second, clusters, rng)["precision"]
+    assert low == pytest.approx(0.03)
+    assert high == pytest.approx(0.03)
+    low, high = intervals(first, clusters, rng)["precision"]
+    assert high - low > 0.1
+
+
+def test_difference_of_one_cluster_is_undefined() -> None:
+    one = [Counts(true_positive=1)]
+    bounds = difference_intervals(one, one, ["a"], np.random.default_rng(0))
+    assert all(np.isnan(bound) for bound in bounds["dice"])

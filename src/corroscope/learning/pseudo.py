@@ -129,7 +129,7 @@ def heal(
 ) -> bool:
     """Cover a place with clean metal from elsewhere in the crop, which changes in place.
 
-    Of several pieces the one is taken whose surroundings fit best, so that scratches go on.
+    Of several pieces the one is taken whose surroundings fit best and which is not dark itself.
 
     Parameters
     ----------

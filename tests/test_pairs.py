@@ -1,0 +1,349 @@
+"""Frames with a reference: pseudo-pairs, pairs that were really taken, what a network is shown."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from corroscope.errors import DatasetError, FrameError, SettingsError
+from corroscope.frames.contrast import relative_contrast
+from corroscope.learning.crops import Crops
+from corroscope.learning.dataset import Patch, read_dataset
+from corroscope.learning.losses import segmentation_loss
+from corroscope.learning.pairs import (
+    Paired,
+    crop_pair,
+    surface_pairs,
+    synthetic_pairs,
+)
+from corroscope.learning.paste import RIM_PX, Sprite
+from corroscope.learning.pseudo import IGNORED, heal, pseudo_pair, second_take
+from corroscope.learning.settings import Augmentation, Pairing, TrainSettings, make_settings
+from corroscope.segmentation.inputs import network_input
+from corroscope.segmentation.segmenter import Segmenter
+
+STILL = {
+    "shift_px": 0, "misaligned_px": 0, "contrast": 0, "brightness": 0, "least_noise": 0,
+    "most_noise": 0,
+}  # fmt: skip
+
+
+def _scratched(rng: np.random.Generator, side: int = 96) -> NDArray[np.float32]:
+    metal = rng.normal(0, 0.01, (side, side)) - 0.05 * (rng.random(side) < 0.1)
+    return metal.astype(np.float32)
+
+
+def _spots(side: int = 96) -> NDArray[np.float32]:
+    target = np.zeros((side, side), np.float32)
+    target[20:25, 30:35] = target[60:64, 70:75] = target[70:74, 20:26] = 1
+    return target
+
+
+# What a network is shown
+
+
+def test_planes_of_a_frame_alone_say_that_there_is_no_reference() -> None:
+    contrast = np.random.default_rng(0).normal(0, 0.1, (20, 24)).astype(np.float32)
+    planes = network_input(contrast, None, 0.1, 3)
+    assert np.allclose(planes[0], 10 * contrast)
+    assert not planes[1:].any()
+    assert np.array_equal(network_input(contrast, None, 0.1, 1), planes[:1])
+
+
+def test_planes_where_the_reference_shows_nothing() -> None:
+    contrast = np.full((6, 8), -0.2, np.float32)
+    reference = np.full((6, 8), -0.05, np.float32)
+    reference[:, :2] = np.nan
+    planes = network_input(contrast, reference, 0.1, 3)
+    assert not planes[1:, :, :2].any()
+    assert np.allclose(planes[1, :, 2:], -1.5)
+    assert (planes[2, :, 2:] == 1).all()
+
+
+def test_reference_of_another_shape() -> None:
+    segmenter = Segmenter()
+    if not segmenter.compares:
+        pytest.skip("the shipped bundle sees single frames")
+    frame = np.full((32, 40), 200, np.uint8)
+    with pytest.raises(FrameError, match=r"reference of shape \(40, 32\) for a frame of \(32, 40"):
+        segmenter(frame, np.zeros((40, 32), np.float32))
+
+
+# Pseudo-pairs
+
+
+def test_only_what_the_reference_lacks_is_to_be_found() -> None:
+    rng = np.random.default_rng(0)
+    target = _spots()
+    crop = _scratched(rng) - 0.3 * target
+    healed = pseudo_pair(crop, target, None, Pairing(healed=1, **STILL), 0, rng)
+    assert np.array_equal(healed.target, target)
+    assert healed.reference[target > 0].min() > -0.15
+    assert np.array_equal(healed.contrast, crop)
+    kept = pseudo_pair(crop, target, None, Pairing(healed=0, **STILL), 0, rng)
+    assert not kept.target.any()
+    assert kept.reference[22, 32] < -0.2
+
+
+@pytest.mark.parametrize(
+    ("means", "is_target", "in_frame", "in_reference"),
+    [((3, 0, 0), True, True, False), ((0, 3, 0), False, True, True),
+     ((0, 0, 3), False, False, True)],
+)  # fmt: skip
+def test_pasted_particles(
+    means: tuple[float, float, float], is_target: bool, in_frame: bool, in_reference: bool
+) -> None:
+    rng = np.random.default_rng(3)
+    mask = np.pad(np.ones((6, 6), np.float32), RIM_PX)
+    sprite = Sprite(-0.5 * mask, mask)
+    pairing = Pairing(static=means[1], gone=means[2], **STILL)
+    crop = np.zeros((96, 96), np.float32)
+    seen = []
+    for _ in range(15):
+        pair = pseudo_pair(crop, crop, lambda: sprite, pairing, means[0], rng)
+        if np.isnan(pair.reference).any():
+            continue  # as at a frame's border
+        dark = (
+            bool((pair.contrast < -0.3).any()),
+            bool((np.nan_to_num(pair.reference) < -0.2).any()),
+        )
+        seen.append((bool(pair.target.any()), *dark))
+    # Poisson numbers are 0 now and then; then there is nothing at all.
+    assert set(seen) <= {(is_target, in_frame, in_reference), (False, False, False)}
+    assert (is_target, in_frame, in_reference) in seen
+
+
+def test_clean_metal_is_healed_as_well() -> None:
+    rng = np.random.default_rng(1)
+    target = _spots()
+    crop = _scratched(rng) - 0.3 * target
+    changed = []
+    for _ in range(20):
+        pair = pseudo_pair(crop, target, None, Pairing(healed=1, **STILL), 0, rng)
+        # The second picture is somewhat smoother all over; what was healed stands out.
+        elsewhere = np.abs(pair.reference - crop)
+        elsewhere[pair.target > 0] = 0
+        far = _far_from(target)
+        changed.append(float(np.nanmax(elsewhere * far)))
+    untouched = pseudo_pair(crop, target, None, Pairing(healed=0, **STILL), 0, rng)
+    usual = float(np.nanmax(np.abs(untouched.reference - crop) * _far_from(target)))
+    assert np.median(changed) > 1.2 * usual
+
+
+def _far_from(target: NDArray[np.float32]) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
+    return np.asarray(ndimage.distance_transform_edt(target == 0) > 8)
+
+
+def test_healing_takes_clean_metal_only() -> None:
+    rng = np.random.default_rng(0)
+    occupied = np.ones((40, 40), bool)
+    crop = np.zeros((40, 40), np.float32)
+    outline = np.zeros((40, 40), bool)
+    assert not heal(crop, outline, ~occupied, rng)  # nothing to heal
+    outline[20, 20] = True
+    crop[20, 20] = -0.5
+    assert not heal(crop, outline, occupied, rng)
+    assert crop[20, 20] == np.float32(-0.5)
+    assert heal(crop, outline, outline, rng)
+    assert crop[20, 20] == 0
+
+
+def test_healing_takes_the_piece_that_fits() -> None:
+    rng = np.random.default_rng(0)
+    metal = np.zeros((128, 128), np.float32)
+    metal[:, 64:] = -0.1
+    outline = np.zeros((128, 128), bool)
+    outline[50:56, 20:28] = True
+    for _ in range(20):
+        healed = np.where(outline, np.float32(-0.5), metal)
+        assert heal(healed, outline, outline, rng)
+        assert np.abs(healed - metal).max() < 1e-6
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_second_take_comes_back_to_its_place(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    surface = np.zeros((64, 64), np.float32)
+    surface[30:34, 25:28] = -0.5
+    taken = second_take(surface, Pairing(misaligned_px=0, contrast=0, brightness=0), rng)
+    weights = np.where(np.isnan(taken) | (taken > -0.1), 0, -taken)
+    if np.isnan(taken[28:36, 23:30]).any():
+        return  # the part that a crop at the border lacks
+    rows, columns = np.indices(taken.shape)
+    assert abs((weights * rows).sum() / weights.sum() - 31.5) < 0.3
+    assert abs((weights * columns).sum() / weights.sum() - 26) < 0.3
+
+
+def test_noise_of_the_two_pictures_is_not_the_same() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.0125, (128, 128)).astype(np.float32)
+    spreads = [
+        float(np.nanstd(noise - second_take(noise, Pairing(brightness=0), rng))) for _ in range(30)
+    ]
+    # Two real pictures differ by the noise of both: 0.0177; one copied would by nothing.
+    assert 0.009 < np.median(spreads) < 0.025
+    assert min(spreads) > 0.005
+
+
+# Pairs that were taken
+
+
+def test_synthetic_pairs_differ_by_particles_only() -> None:
+    pairs = synthetic_pairs(3, 25.0, seed=1)
+    assert [pair.name for pair in pairs] == ["synthetic 0", "synthetic 1", "synthetic 2"]
+    again = synthetic_pairs(2, 25.0, seed=1)
+    assert np.array_equal(pairs[1].contrast, again[1].contrast)
+    assert not np.array_equal(pairs[0].contrast, synthetic_pairs(1, 25.0, seed=2)[0].contrast)
+    for pair in pairs:
+        changed = pair.contrast - pair.reference
+        calm = pair.covered & (np.abs(changed) < 0.1)
+        assert np.abs(np.median(changed[calm])) < 0.01
+        if pair.arrived.any():
+            assert np.median(changed[pair.arrived]) < -0.05
+
+
+def test_surface_seen_at_two_times() -> None:
+    rng = np.random.default_rng(5)
+    metal = 200 + 8 * rng.standard_normal((150, 150))
+    metal = np.clip(metal, 0, 255)
+    earlier, later = metal[:120, :120].copy(), metal[20:140, :120].copy()
+    mask = np.zeros((120, 120), bool)
+    mask[40:46, 40:46] = mask[80:86, 80:86] = True
+    later[mask] = 100
+    earlier[100:106, 80:86] = 100  # 20 rows further down: the second particle was there already
+    patches = [
+        Patch("b.png", later.astype(np.uint8), mask, (20, 0), "0", 0.5),
+        Patch("a.png", earlier.astype(np.uint8), np.zeros_like(mask), (0, 0), "0", 0.25),
+        Patch("far.png", earlier.astype(np.uint8), np.zeros_like(mask), (500, 0), "1", 0.25),
+        Patch("untimed.png", later.astype(np.uint8), mask, (20, 0), "0"),
+        Patch("lost.png", later.astype(np.uint8), mask, None, "0", 0.9),
+    ]
+    pairs = surface_pairs(patches, 25.0)
+    assert [pair.name for pair in pairs] == ["b.png since a.png"]
+    pair = pairs[0]
+    assert pair.contrast.shape == (100, 120)
+    assert pair.annotated.sum() == 72
+    assert pair.arrived[42, 42]
+    assert not pair.arrived[82, 82]
+    assert not pair.doubtful.any()
+    assert np.abs(pair.contrast - pair.reference)[80:86, 80:86].max() < 0.05
+
+
+def test_half_arrived_is_doubtful() -> None:
+    rng = np.random.default_rng(5)
+    metal = np.clip(200 + 8 * rng.standard_normal((120, 120)), 0, 255)
+    earlier, later, mask = metal.copy(), metal.copy(), np.zeros((120, 120), bool)
+    mask[40:46, 40:46] = True
+    later[mask], earlier[mask] = 100, 145
+    patches = [
+        Patch("a", earlier.astype(np.uint8), mask, (0, 0), None, 0.0),
+        Patch("b", later.astype(np.uint8), mask, (0, 0), None, 1.0),
+    ]
+    (pair,) = surface_pairs(patches, 25.0)
+    assert pair.doubtful.sum() == 36
+    crop = crop_pair(pair, TrainSettings(crop_px=96), np.random.default_rng(0))
+    assert set(np.unique(crop.target)) <= {IGNORED, 0.0}
+
+
+def test_other_surface_at_the_same_place_is_left_out() -> None:
+    rng = np.random.default_rng(5)
+    first, second = (rng.integers(150, 250, (120, 120)).astype(np.uint8) for _ in range(2))
+    mask = np.zeros((120, 120), bool)
+    patches = [
+        Patch("a", first, mask, (0, 0), None, 0.0),
+        Patch("b", second, mask, (0, 0), None, 1.0),
+    ]
+    assert surface_pairs(patches, 25.0) == []
+
+
+def test_real_surface_at_two_times(real_patches: list[Patch]) -> None:
+    pairs = surface_pairs(real_patches, 25.0)
+    assert len(pairs) >= 80
+    # What annotators marked is nearly all there is of darkening between two times.
+    arrived = np.concatenate([(p.contrast - p.reference)[p.arrived] for p in pairs])
+    assert np.median(arrived) < -0.1
+    calm = np.concatenate([(p.contrast - p.reference)[p.covered & ~p.annotated] for p in pairs])
+    assert abs(np.median(calm)) < 0.005
+
+
+# Crops
+
+
+def test_crops_of_all_kinds(dataset: Path) -> None:
+    patches = read_dataset(dataset)
+    settings = make_settings(
+        {"crop_px": 64, "pairing": {"runs": 1, "alone": 0.5, "synthetic": 0.2, "paired": 0}}
+    )
+    crops = Crops(patches, settings, epoch=0)
+    shown = [crops[k][0][2].mean().item() for k in range(120)]
+    alone = np.mean([value == 0 for value in shown])
+    assert 0.35 < alone < 0.65
+    assert np.mean([value > 0.9 for value in shown]) > 0.3
+    assert all(crops[k][0].shape == (3, 64, 64) for k in range(5))
+    assert torch.equal(crops[7][0], Crops(patches, settings, epoch=0)[7][0])
+
+
+def test_crops_for_a_network_that_sees_single_frames(dataset: Path) -> None:
+    settings = make_settings({"crop_px": 64, "pairing": {"alone": 1}})
+    planes, target = Crops(read_dataset(dataset), settings, epoch=0)[0]
+    assert planes.shape == target.shape == (1, 64, 64)
+    assert settings.channels == 1
+
+
+def test_pair_crop_keeps_frame_and_reference_together() -> None:
+    rng = np.random.default_rng(0)
+    metal = relative_contrast(np.clip(200 + 8 * rng.standard_normal((90, 90)), 0, 255))
+    nowhere, everywhere = np.zeros((90, 90), bool), np.ones((90, 90), bool)
+    covered = everywhere.copy()
+    covered[:30] = False
+    paired = Paired("a", metal, metal, covered, nowhere, nowhere, nowhere)
+    settings = TrainSettings(
+        crop_px=64, augmentation=Augmentation(noisy=0), pairing=Pairing(misaligned_px=0)
+    )
+    for _ in range(10):
+        crop = crop_pair(paired, settings, rng)
+        seen = ~np.isnan(crop.reference)
+        assert np.allclose(crop.contrast[seen], crop.reference[seen], atol=1e-5)
+    assert np.isnan(crop_pair(paired, settings, rng).reference).any()
+
+
+def test_ignored_pixels_count_for_nothing() -> None:
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 1, 8, 8), (torch.rand(2, 1, 8, 8) < 0.2).float()
+    target[:, :, :, :3] = IGNORED
+    changed = logits.clone()
+    changed[:, :, :, :3] += 5
+    for weight in (0.0, 0.5, 1.0):
+        assert torch.isclose(
+            segmentation_loss(logits, target, weight), segmentation_loss(changed, target, weight)
+        )
+    assert not torch.isclose(
+        segmentation_loss(logits, target.abs(), 0.5), segmentation_loss(changed, target.abs(), 0.5)
+    )
+
+
+def test_shares_that_exceed_one() -> None:
+    with pytest.raises(
+        SettingsError, match=r"shares alone 0.7, synthetic 0.3 and paired 0.15 exceed"
+    ):
+        make_settings({"pairing": {"alone": 0.7, "synthetic": 0.3}})
+    assert make_settings({"pairing": {"alone": 1}}).channels == 1
+
+
+def test_times_in_the_index(dataset: Path) -> None:
+    index = dataset / "index.csv"
+    index.write_text("image,time_s\nimage_0.png,2.5\nimage_1.png,\n")
+    assert [patch.time for patch in read_dataset(dataset)][:3] == [2.5, None, None]
+    index.write_text("image,time_fraction\nimage_0.png,0.25\n")
+    assert read_dataset(dataset)[0].time == 0.25
+    index.write_text("image,time_s\nimage_0.png,nan\n")
+    with pytest.raises(
+        DatasetError, match=r"index.csv: cannot be understood \(ValueError: time_s is"
+    ):
+        read_dataset(dataset)
