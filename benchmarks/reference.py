@@ -10,18 +10,18 @@ Each fold's network is judged on surface that it has not seen::
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from corroscope.frames.alignment import Aligner
 from corroscope.frames.contrast import relative_contrast
-from corroscope.frames.resampling import shift_frame
+from corroscope.frames.resampling import aligned_reference
 from corroscope.learning.dataset import Patch, read_dataset
-from corroscope.learning.judge import Judged, nested_counts, operating_point
-from corroscope.learning.pairs import Paired, surface_pairs
+from corroscope.learning.judge import Judged, nested_counts, nested_points
+from corroscope.learning.judge_pairs import PairCounts, count_pair
+from corroscope.learning.pairs import surface_pairs
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import difference_intervals, scores
@@ -31,11 +31,7 @@ from corroscope.segmentation.segmenter import Segmenter
 from corroscope.synthesis.experiment import Experiment
 from corroscope.synthesis.settings import make_synth_settings
 
-DARK_BLOB: float = -15 / 200
-"""Relative contrast of a dark blob: 15 of 200 grey levels."""
-
-SMALLEST_BLOB_PX: int = 5
-HELD_OUT_SEEDS = range(9000, 9006)
+HELD_OUT_SEEDS = range(9000, 9010)
 """Synthetic runs that nothing was trained or chosen on."""
 
 
@@ -50,42 +46,37 @@ def main() -> None:
     shared = shared_surface(patches)
     folds = len(list(chosen.run.glob("fold*/bundle")))
     splits = surface_folds(shared, folds)
-    segmenters = [
-        Segmenter(load_bundle(chosen.run / f"fold{fold}" / "bundle"), precision="f32")
-        for fold in range(1, folds + 1)
-    ]
+    segmenters = load_folds(chosen.run, folds)
     alone = judge_alone(patches, segmenters, splits)
-    points = [
-        other_point(alone, shared, fold) for fold in range(folds)
-    ]  # each fold at the point chosen on other surface
+    points = nested_points(alone, shared)
     print_alone(alone, shared, chosen.before)
-    print_pairs(patches, splits, segmenters, points)
+    fold_of = {patches[i].name: n for n, (_, val) in enumerate(splits, start=1) for i in val}
+    print_pairs(patches, fold_of, segmenters, points)
     print_synthetic(segmenters, points)
+
+
+def load_folds(run: Path, folds: int) -> dict[int, Segmenter]:
+    """The network of each fold, counted from 1."""
+    return {
+        fold: Segmenter(load_bundle(run / f"fold{fold}" / "bundle"), precision="f32")
+        for fold in range(1, folds + 1)
+    }
 
 
 def judge_alone(
     patches: Sequence[Patch],
-    segmenters: Sequence[Segmenter],
+    segmenters: dict[int, Segmenter],
     splits: Sequence[tuple[list[int], list[int]]],
 ) -> Judged:
     """Probabilities of each patch without a reference, by the network that never saw it."""
-    indices = [i for _, validation in splits for i in validation]
-    folds = [fold for fold, (_, validation) in enumerate(splits) for _ in validation]
-    probabilities = [
-        segmenters[fold](patches[i].frame).probability
-        for i, fold in zip(indices, folds, strict=True)
+    folds = np.zeros(len(patches), int)
+    for fold, (_, validation) in enumerate(splits, start=1):
+        folds[validation] = fold
+    found = [
+        segmenters[fold](patch.frame).probability
+        for patch, fold in zip(patches, folds.tolist(), strict=True)
     ]
-    order = np.argsort(indices)
-    return Judged(patches, [probabilities[i] for i in order], [folds[i] for i in order])
-
-
-def other_point(judged: Judged, shared: NDArray[np.bool_], fold: int) -> tuple[float, int]:
-    """Operating point chosen on surface that the fold does not show."""
-    in_fold = np.array(judged.folds) == fold
-    others = np.flatnonzero(~shared[in_fold].any(axis=0)).tolist()
-    return operating_point(
-        [judged.patches[i] for i in others], [judged.probabilities[i] for i in others]
-    )
+    return Judged(patches, found, folds.tolist())
 
 
 def print_alone(alone: Judged, shared: NDArray[np.bool_], before: Path | None) -> None:
@@ -96,10 +87,7 @@ def print_alone(alone: Judged, shared: NDArray[np.bool_], before: Path | None) -
     if before is None:
         return
     splits = surface_folds(shared, len(set(alone.folds)))
-    earlier = [
-        Segmenter(load_bundle(before / f"fold{fold}" / "bundle"), precision="f32")
-        for fold in range(1, len(splits) + 1)
-    ]
+    earlier = load_folds(before, len(splits))
     reference = nested_counts(judge_alone(alone.patches, earlier, splits), shared)
     print_row("the one before", scores(sum(reference, Counts())))
     clusters = connected_components(shared, directed=False)[1].tolist()
@@ -118,100 +106,32 @@ def print_row(name: str, values: dict[str, float]) -> None:
 
 def print_pairs(
     patches: Sequence[Patch],
-    splits: Sequence[tuple[list[int], list[int]]],
-    segmenters: Sequence[Segmenter],
-    points: Sequence[tuple[float, int]],
+    folds: dict[str, int],
+    segmenters: dict[int, Segmenter],
+    points: dict[int, tuple[float, int]],
 ) -> None:
     """Real pairs: what was there is to go, what arrived is to stay."""
-    fold_of = {patches[i].name: fold for fold, (_, val) in enumerate(splits) for i in val}
-    totals = np.zeros(8, int)
-    full = np.zeros(8, int)
-    pairs = surface_pairs(patches, segmenters[0].bundle.card.background_sigma_px)
-    masks = {patch.name: patch for patch in patches}
-    for pair in pairs:
-        later = pair.name.split(" since ")[0]
-        fold = fold_of[later]
-        found = judge_pair(pair, segmenters[fold], points[fold])
-        totals += found
-        if pair.contrast.shape == masks[later].frame.shape:
-            full += found
+    sizes = {patch.name: patch.frame.shape for patch in patches}
+    sums = {"whole patches": PairCounts(), "and parts of patches": PairCounts()}
+    sigma_px = segmenters[1].bundle.card.background_sigma_px
+    for pair in surface_pairs(patches, sigma_px):
+        fold = folds[pair.later]
+        counts = count_pair(pair, segmenters[fold], *points[fold])
+        sums["and parts of patches"] += counts
+        if pair.contrast.shape == sizes[pair.later]:
+            sums["whole patches"] += counts
     print("Real pairs of one surface at two times")
-    for name, sums in (("whole patches", full), ("and half patches", totals)):
-        specks, specks_gone, blobs, blobs_gone, arrived, alone, compared, lost = sums.tolist()
+    for name, c in sums.items():
+        print(f"  {name}: {c.pairs} pairs")
         print(
-            f"  {name}: false candidates already there, found alone: {specks}, gone "
-            f"{share(specks_gone, specks)}; dark blobs already there: {blobs}, not found "
-            f"{share(blobs_gone, blobs)}; arrived particles: {arrived}, recall alone "
-            f"{share(alone, arrived)}, compared {share(compared, arrived)}, lost by comparing "
-            f"{share(lost, arrived)}"
+            f"    found alone, but there already: {c.specks}, gone {share(c.specks_gone, c.specks)}"
         )
-
-
-def judge_pair(pair: Paired, segmenter: Segmenter, point: tuple[float, int]) -> NDArray[np.int64]:
-    """Count the false candidates, the dark blobs and the particles of one pair."""
-    reference = np.where(pair.covered, pair.reference, np.float32(np.nan))
-    alone = find_particles(segmenter.probability(pair.contrast), *point)
-    compared = find_particles(segmenter.probability(pair.contrast, reference), *point)
-    particles = np.asarray(cv2.connectedComponents(pair.arrived.astype(np.uint8))[1])
-    annotated = cv2.dilate(pair.annotated.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    dark = (pair.contrast <= DARK_BLOB).astype(np.uint8)
-    blobs = np.asarray(cv2.connectedComponents(dark, connectivity=8)[1])
-    specks = [
-        outline for outline in outlines(alone)
-        if not annotated[outline].any() and was_there(pair, outline)
-    ]  # fmt: skip
-    dark_blobs = [
-        outline for outline in outlines(blobs)
-        if SMALLEST_BLOB_PX <= outline.sum() <= 300 and not annotated[outline].any()
-        and was_there(pair, outline)
-    ]  # fmt: skip
-    arrived = [
-        outline for outline in outlines(particles)
-        if pair.covered[outline].all() and inside(outline)
-    ]  # fmt: skip
-    alone_hit = [hit(outline, alone) for outline in arrived]
-    compared_hit = [hit(outline, compared) for outline in arrived]
-    return np.array(
-        [
-            len(specks),
-            sum(not compared[outline].any() for outline in specks),
-            len(dark_blobs),
-            sum(not compared[outline].any() for outline in dark_blobs),
-            len(arrived),
-            sum(alone_hit),
-            sum(compared_hit),
-            sum(a and not c for a, c in zip(alone_hit, compared_hit, strict=True)),
-        ]
-    )
-
-
-def outlines(labels: NDArray[Any]) -> list[NDArray[np.bool_]]:
-    """Mask of each labelled object."""
-    return [np.asarray(labels == label) for label in range(1, int(labels.max(initial=0)) + 1)]
-
-
-def inside(outline: NDArray[np.bool_]) -> bool:
-    """Whether an object is whole: one cut by the border cannot be judged."""
-    return not (
-        outline[0].any() or outline[-1].any() or outline[:, 0].any() or outline[:, -1].any()
-    )
-
-
-def was_there(pair: Paired, outline: NDArray[np.bool_]) -> bool:
-    """Whether the reference has more than half of a dark speck's contrast there."""
-    if not pair.covered[outline].all():
-        return False
-    now, before = float(pair.contrast[outline].mean()), float(pair.reference[outline].mean())
-    return before < 0.5 * now < 0
-
-
-def hit(outline: NDArray[np.bool_], labels: NDArray[np.int32]) -> bool:
-    """Whether something found overlaps a particle with an IoU of 0.3 or more."""
-    for label in np.unique(labels[outline]):
-        found = labels == label
-        if label and (found & outline).sum() >= 0.3 * (found | outline).sum():
-            return True
-    return False
+        print(f"    dark blobs there already: {c.blobs}, not found {share(c.blobs_gone, c.blobs)}")
+        print(
+            f"    particles that arrived: {c.arrived}, found alone "
+            f"{share(c.arrived_alone, c.arrived)}, compared "
+            f"{share(c.arrived_compared, c.arrived)}, alone but not compared {share(c.lost, c.arrived)}"
+        )
 
 
 def share(part: int, whole: int) -> str:
@@ -219,25 +139,25 @@ def share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "–"
 
 
-def print_synthetic(segmenters: Sequence[Segmenter], points: Sequence[tuple[float, int]]) -> None:
-    """Synthetic runs never used: pooled over the networks of all folds."""
+def print_synthetic(segmenters: dict[int, Segmenter], points: dict[int, tuple[float, int]]) -> None:
+    """Synthetic runs never used before, divided among the networks of all folds."""
     print("Synthetic runs, particles at IoU ≥ 0.3")
     settings = {"frames": 13, "height_px": 512, "width_px": 512, "interval_s": 2.5}
-    sums: dict[str, Counts] = {}
+    sums = {"alone": Counts(), "compared": Counts()}
     for number, seed in enumerate(HELD_OUT_SEEDS):
-        segmenter = segmenters[number % len(segmenters)]
-        point = points[number % len(segmenters)]
-        experiment = Experiment(make_synth_settings({**settings, "seed": seed}))
-        scenes = list(experiment.scenes())
-        sigma = segmenter.bundle.card.background_sigma_px
-        first = relative_contrast(scenes[0].frame, sigma)
+        fold = 1 + number % len(segmenters)
+        segmenter, point = segmenters[fold], points[fold]
+        scenes = list(Experiment(make_synth_settings({**settings, "seed": seed})).scenes())
+        sigma_px = segmenter.bundle.card.background_sigma_px
+        first = relative_contrast(scenes[0].frame, sigma_px)
+        aligner = Aligner(scenes[0].frame)
         for scene in scenes[3::3]:
-            contrast = relative_contrast(scene.frame, sigma)
-            reference, covered = shift_frame(first, *scene.drift_px)
-            reference[~covered] = np.nan
+            contrast = relative_contrast(scene.frame, sigma_px)
+            drift = aligner.measure(scene.frame)
+            reference = aligned_reference(first, drift.dy_px, drift.dx_px)
             for name, given in (("alone", None), ("compared", reference)):
                 found = find_particles(segmenter.probability(contrast, given), *point) > 0
-                sums[name] = sums.get(name, Counts()) + count(found, scene.mask)
+                sums[name] += count(found, scene.mask)
     for name, counts in sums.items():
         print_row(name, scores(counts))
 

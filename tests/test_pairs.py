@@ -196,7 +196,7 @@ def test_noise_of_the_two_pictures_is_not_the_same() -> None:
 
 def test_synthetic_pairs_differ_by_particles_only() -> None:
     pairs = synthetic_pairs(3, 25.0, seed=1)
-    assert [pair.name for pair in pairs] == ["synthetic 0", "synthetic 1", "synthetic 2"]
+    assert [pair.later for pair in pairs] == ["synthetic 0", "synthetic 1", "synthetic 2"]
     again = synthetic_pairs(2, 25.0, seed=1)
     assert np.array_equal(pairs[1].contrast, again[1].contrast)
     assert not np.array_equal(pairs[0].contrast, synthetic_pairs(1, 25.0, seed=2)[0].contrast)
@@ -225,7 +225,7 @@ def test_surface_seen_at_two_times() -> None:
         Patch("lost.png", later.astype(np.uint8), mask, None, "0", 0.9),
     ]
     pairs = surface_pairs(patches, 25.0)
-    assert [pair.name for pair in pairs] == ["b.png since a.png"]
+    assert [(pair.later, pair.earlier) for pair in pairs] == [("b.png", "a.png")]
     pair = pairs[0]
     assert pair.contrast.shape == (100, 120)
     assert pair.annotated.sum() == 72
@@ -302,7 +302,7 @@ def test_pair_crop_keeps_frame_and_reference_together() -> None:
     nowhere, everywhere = np.zeros((90, 90), bool), np.ones((90, 90), bool)
     covered = everywhere.copy()
     covered[:30] = False
-    paired = Paired("a", metal, metal, covered, nowhere, nowhere, nowhere)
+    paired = Paired("b", "a", metal, metal, covered, nowhere, nowhere, nowhere)
     settings = TrainSettings(
         crop_px=64, augmentation=Augmentation(noisy=0), pairing=Pairing(misaligned_px=0)
     )

@@ -95,8 +95,8 @@ def operating_point(
     return chosen
 
 
-def nested_counts(judged: Judged, shared: NDArray[np.bool_]) -> list[Counts]:
-    """Counts of each patch, at an operating point in which it had no say.
+def nested_points(judged: Judged, shared: NDArray[np.bool_]) -> dict[int, tuple[float, int]]:
+    """For each fold the operating point in which its own patches had no say.
 
     Parameters
     ----------
@@ -107,25 +107,44 @@ def nested_counts(judged: Judged, shared: NDArray[np.bool_]) -> list[Counts]:
 
     Returns
     -------
-    list of Counts
-        For each patch, at the operating point chosen on patches that share no surface
-        with those of its fold; at threshold 0.5 without a smallest area where there are
-        none.
+    dict of int to (float, int)
+        Threshold and smallest area chosen on patches that share no surface with those of
+        the fold; 0.5 and 1 where there are none.
     """
-    counts: list[Counts] = [Counts()] * len(judged.patches)
+    points = {}
     for fold in sorted(set(judged.folds)):
         in_fold = np.array([f == fold for f in judged.folds])
         others = np.flatnonzero(~shared[in_fold].any(axis=0)).tolist()
-        point = (
+        points[fold] = (
             operating_point(
                 [judged.patches[i] for i in others], [judged.probabilities[i] for i in others]
             )
             if others
             else (0.5, 1)
         )
-        for i in np.flatnonzero(in_fold).tolist():
-            counts[i] = count_at(judged.patches[i], judged.probabilities[i], *point)
-    return counts
+    return points
+
+
+def nested_counts(judged: Judged, shared: NDArray[np.bool_]) -> list[Counts]:
+    """Counts of each patch, at the operating point that `nested_points` gives its fold.
+
+    Parameters
+    ----------
+    judged, shared
+        As for `nested_points`.
+
+    Returns
+    -------
+    list of Counts
+        For each patch.
+    """
+    points = nested_points(judged, shared)
+    return [
+        count_at(patch, probability, *points[fold])
+        for patch, probability, fold in zip(
+            judged.patches, judged.probabilities, judged.folds, strict=True
+        )
+    ]
 
 
 def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -> dict[str, Any]:

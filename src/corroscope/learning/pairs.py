@@ -36,8 +36,8 @@ class Paired(NamedTuple):
 
     Attributes
     ----------
-    name
-        Of the patch and of the earlier one.
+    later, earlier
+        Names of the patch and of the one that is its reference.
     contrast, reference
         ``(height, width)`` float32, relative contrast; the reference has a value everywhere.
     covered
@@ -50,7 +50,8 @@ class Paired(NamedTuple):
         ``(height, width)`` bool, particles of which nobody knows whether it has them.
     """
 
-    name: str
+    later: str
+    earlier: str
     contrast: NDArray[np.float32]
     reference: NDArray[np.float32]
     covered: NDArray[np.bool_]
@@ -92,8 +93,8 @@ def surface_pairs(patches: Sequence[Patch], background_sigma_px: float) -> list[
         reference, covered = shift_frame(before, measured.dy_px, measured.dx_px)
         mask = later.mask[here]
         since = _since(contrast, reference, mask)
-        name = f"{later.name} since {earlier.name}"
-        found.append(Paired(name, contrast, reference, covered, mask, *since))
+        names = (later.name, earlier.name)
+        found.append(Paired(*names, contrast, reference, covered, mask, *since))
     return found
 
 
@@ -123,9 +124,9 @@ def synthetic_pairs(number: int, background_sigma_px: float, seed: int) -> list[
         drift = np.subtract(scene.drift_px, first.drift_px)
         reference, covered = shift_frame(before, float(drift[0]), float(drift[1]))
         nowhere = np.zeros_like(scene.mask)
-        name = f"synthetic {count}"
+        names = (f"synthetic {count}", f"synthetic {count}, first frame")
         mask = scene.mask
-        found.append(Paired(name, contrast, reference, covered, mask, mask, nowhere))
+        found.append(Paired(*names, contrast, reference, covered, mask, mask, nowhere))
     return found
 
 

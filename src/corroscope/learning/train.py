@@ -1,6 +1,7 @@
 """`corroscope train`: a folder of annotated patches in, a bundle and its record out."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from corroscope.errors import SettingsError
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import check_machine, fit, start_from
-from corroscope.learning.judge import Judged, judge
+from corroscope.learning.judge import Judged, judge, nested_points
+from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.networks import build_network
+from corroscope.learning.pairs import surface_pairs
 from corroscope.learning.runs import METRICS, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.surfaces import shared_surface, surface_folds
@@ -212,8 +215,8 @@ class _Course:
             self.folder,
             **self.how,
         )
-        probabilities = self._predict(network, validation, self.folder / "validation")
-        metrics = self._judge(validation, probabilities, [0] * len(validation))
+        segmenters = {0: self._segmenter(network, self.folder / "validation")}
+        metrics = self._judge(validation, [0] * len(validation), segmenters)
         metrics["method"] += "; the best epoch was chosen on the same patches"
         return network, history, metrics
 
@@ -225,24 +228,22 @@ class _Course:
         No fit chooses its epoch by the patches it is judged on: all take the last.
         """
         indices: list[int] = []
-        probabilities: list[NDArray[np.float32]] = []
         folds: list[int] = []
+        segmenters: dict[int, Segmenter] = {}
         for fold, (training, validation) in enumerate(splits, start=1):
             folder = self.folder / f"fold{fold}"
             network, _ = fit(
                 [self.patches[i] for i in training], [], self.settings, folder, **self.how
             )
+            segmenters[fold] = self._segmenter(network, folder)
             indices += validation
-            probabilities += self._predict(network, validation, folder)
             folds += [fold] * len(validation)
-        metrics = self._judge(indices, probabilities, folds)
+        metrics = self._judge(indices, folds, segmenters)
         network, history = fit(self.patches, [], self.settings, self.folder, **self.how)
         return network, history, metrics
 
-    def _predict(
-        self, network: nn.Module, indices: Sequence[int], folder: Path
-    ) -> list[NDArray[np.float32]]:
-        """Probabilities by what would ship: the exported network, tiled, in its engine."""
+    def _segmenter(self, network: nn.Module, folder: Path) -> Segmenter:
+        """What would ship: the exported network in its engine."""
         bundle = export_bundle(
             network,
             self.settings,
@@ -254,21 +255,23 @@ class _Course:
             metrics={},
             provenance={},
         )
-        segmenter = Segmenter(bundle, precision="f32")
-        return [segmenter(self.patches[i].frame).probability for i in indices]
+        return Segmenter(bundle, precision="f32")
 
     def _judge(
-        self,
-        indices: Sequence[int],
-        probabilities: list[NDArray[np.float32]],
-        folds: list[int],
+        self, indices: Sequence[int], folds: list[int], segmenters: dict[int, Segmenter]
     ) -> dict[str, Any]:
         patches = self.judged = [self.patches[i] for i in indices]
-        metrics = judge(
-            Judged(patches, probabilities, folds),
-            self.shared[np.ix_(indices, indices)],
-            np.random.default_rng(self.settings.seed),
-        )
+        probabilities = [
+            segmenters[fold](patch.frame).probability
+            for patch, fold in zip(patches, folds, strict=True)
+        ]
+        judged = Judged(patches, probabilities, folds)
+        shared = self.shared[np.ix_(indices, indices)]
+        metrics = judge(judged, shared, np.random.default_rng(self.settings.seed))
+        if self.settings.channels > 1:
+            pairs = self._judge_pairs(judged, nested_points(judged, shared), segmenters)
+            if pairs.pairs:
+                metrics["compared"] = asdict(pairs)
         point = (metrics["threshold"], metrics["min_area_px"])
         examples = [
             Example(patch.name, patch.frame, patch.mask, find_particles(probability, *point) > 0)
@@ -276,3 +279,26 @@ class _Course:
         ]
         draw_examples(examples, self.folder / "examples.png")
         return metrics
+
+    def _judge_pairs(
+        self,
+        judged: Judged,
+        points: dict[int, tuple[float, int]],
+        segmenters: dict[int, Segmenter],
+    ) -> PairCounts:
+        """What a reference is worth, on surface that each network has not seen.
+
+        Patches of one surface are never on both sides of a split, so neither is a pair.
+        """
+        fold_of = {
+            patch.name: fold for patch, fold in zip(judged.patches, judged.folds, strict=True)
+        }
+        pairs = surface_pairs(self.patches, self.settings.background_sigma_px)
+        return sum(
+            (
+                count_pair(pair, segmenters[fold], *points[fold])
+                for pair in pairs
+                if (fold := fold_of.get(pair.later)) is not None
+            ),
+            PairCounts(),
+        )

@@ -22,9 +22,18 @@ SCORES: Final = {
 }
 """Rows of the table of scores."""
 
-LIMITS: Final = """\
+BLIND: Final = """\
 - It sees one frame. A dark speck that was there before corrosion began looks like a
   corrosion product to it; only a comparison with an earlier frame can tell.
+"""
+
+COMPARES: Final = """\
+- Without a reference it sees one frame: a dark speck that was there before corrosion began
+  looks like a corrosion product to it. With one, what it finds is what has appeared since,
+  so a reference that was taken too late hides what was there by then.
+"""
+
+LIMITS: Final = """\
 - It has been judged on the data named above and on nothing else. On another
   microscope, metal or magnification, annotate some frames and run `corroscope
   evaluate` before trusting a number.
@@ -82,18 +91,20 @@ def render_model_card(card: Card) -> str:
     '# Model card: single-frame-1'
     """
     sees = card.receptive_field_px
+    sight = "one at a time" if card.channels == 1 else "alone or compared with a reference"
     earlier = card.training.get("started_from")
     start = f"weights of `{earlier['name']}`" if earlier else "random weights"
     lines = [
         f"# Model card: {card.name}",
         "",
-        "Finds corrosion products, dark particles ejected from pits, in one grey frame of",
-        "in-situ microscopy of pitting corrosion.",
+        "Finds corrosion products, dark particles ejected from pits, in grey frames of in-situ",
+        f"microscopy of pitting corrosion, {sight}.",
         "",
         f"- Architecture: `{card.architecture}`, {card.parameters:,} parameters, trained from "
         f"{start}",
         f"- Input: relative contrast against a Gaussian background of "
-        f"σ = {card.background_sigma_px:g} px, native resolution",
+        f"σ = {card.background_sigma_px:g} px, native resolution"
+        + ("" if card.channels == 1 else "; its difference to the reference; where there is one"),
         f"- A pixel sees {'the whole window' if sees is None else f'{sees} px each way'}",
         f"- Operating point: probability ≥ {card.threshold:g}, at least {card.min_area_px} px",
         f"- SHA-256 of `model.onnx`: `{card.network_sha256}`",
@@ -115,7 +126,9 @@ def render_model_card(card: Card) -> str:
         lines.append("")
     if "scores" in card.metrics:
         lines += ["## How well it does", "", *_scores(card.metrics), ""]
-    lines += ["## What it cannot do", "", LIMITS]
+    if "compared" in card.metrics:
+        lines += ["## What a reference is worth", "", *_compared(card.metrics["compared"]), ""]
+    lines += ["## What it cannot do", "", (BLIND if card.channels == 1 else COMPARES) + LIMITS]
     return "\n".join(lines)
 
 
@@ -133,3 +146,23 @@ def _scores(metrics: dict[str, Any]) -> list[str]:
         between = "undefined" if low is None else f"{low:.3f} to {high:.3f}"
         rows.append(f"| {meaning} | {number} | {between} |")
     return rows
+
+
+def _compared(counts: dict[str, int]) -> list[str]:
+    def share(part: str, whole: str) -> str:
+        return f"{counts[part] / counts[whole]:.1%}" if counts[whole] else "none"
+
+    return [
+        f"{counts['pairs']} pairs of patches of one surface at two times, each judged by a network "
+        "that has not seen that surface; overlapping patches count their particles again.",
+        "",
+        "| | number | |",
+        "|---|---|---|",
+        f"| found alone, unmarked, and dark earlier already | {counts['specks']} | "
+        f"{share('specks_gone', 'specks')} gone with the reference |",
+        f"| dark blobs, unmarked, and dark earlier already | {counts['blobs']} | "
+        f"{share('blobs_gone', 'blobs')} not found with the reference |",
+        f"| marked particles that had arrived in between | {counts['arrived']} | "
+        f"{share('arrived_compared', 'arrived')} found with the reference, "
+        f"{share('arrived_alone', 'arrived')} without |",
+    ]
