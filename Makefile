@@ -7,9 +7,9 @@ DATASET ?= ../shared/data/pitting-30mM
 SOURCE := 74 of the 100 annotated patches published with AnesSAD/Pitting_corrosion-CNRS (the \
 	repository states no licence), one in-situ run at 30 mM NaCl; raw frames: \
 	doi:10.5281/zenodo.14653184, to be cited. The recipe (width, pasted particles, epochs) was chosen on \
-	folds of the same patches
+	folds of the same patches. Besides, synthetic runs made by corroscope itself
 
-.PHONY: demo install test check bench realism pretraining bundle clean
+.PHONY: demo install test check bench reference realism pretraining bundle clean
 
 demo: $(VENV)/.core
 	$(BIN)/corroscope demo --out corroscope-demo
@@ -29,6 +29,13 @@ check: $(VENV)/.all
 bench: $(VENV)/.all
 	PYTHONPATH=$(VENV)/smp $(BIN)/python benchmarks/segment.py
 
+# What a reference is worth, against a network that sees single frames (hours, from nothing).
+reference: bundle
+	rm -rf build/alone
+	$(BIN)/corroscope train $(DATASET) --out build/alone --cross-validate --set pairing.alone=1 \
+		--epochs 100
+	$(BIN)/python benchmarks/reference.py $(DATASET) build/bundle/train1 --before build/alone/train1
+
 # How real synthetic patches look, in figures and side by side (some minutes).
 realism: $(VENV)/.all
 	$(BIN)/python benchmarks/realism.py $(DATASET) --out build/realism
@@ -41,7 +48,7 @@ pretraining: $(VENV)/.all
 bundle: $(VENV)/.all
 	rm -rf build/bundle
 	$(BIN)/corroscope train $(DATASET) --out build/bundle --cross-validate \
-		--name single-frame-1 --source "$(SOURCE)"
+		--name reference-1 --source "$(SOURCE)"
 	cp build/bundle/train1/bundle/* src/corroscope/segmentation/shipped/
 
 clean:

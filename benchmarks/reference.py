@@ -2,9 +2,9 @@
 
 Each fold's network is judged on surface that it has not seen::
 
-    corroscope train DATASET --out build/alone --cross-validate --set pairing.alone=1
-    corroscope train DATASET --out build/both --cross-validate
-    python benchmarks/reference.py DATASET build/both/train1 --before build/alone/train1
+    corroscope train DATASET --out build/alone --cross-validate --epochs 100 --set pairing.alone=1
+    corroscope train DATASET --out build/bundle --cross-validate
+    python benchmarks/reference.py DATASET build/bundle/train1 --before build/alone/train1
 """
 
 import argparse
@@ -130,7 +130,8 @@ def print_pairs(
         print(
             f"    particles that arrived: {c.arrived}, found alone "
             f"{share(c.arrived_alone, c.arrived)}, compared "
-            f"{share(c.arrived_compared, c.arrived)}, alone but not compared {share(c.lost, c.arrived)}"
+            f"{share(c.arrived_compared, c.arrived)}, "
+            f"alone but not compared {share(c.lost, c.arrived)}"
         )
 
 

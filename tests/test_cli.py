@@ -1,10 +1,12 @@
 """The command line as a user meets it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ import corroscope
 from corroscope import cli
 from corroscope.diagnosis import Finding
 from corroscope.errors import EngineError
+from corroscope.outputs import write_json
 
 Writer = Callable[[str, NDArray[np.generic]], Path]
 
@@ -140,6 +143,133 @@ def test_segment(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "area_um2" in (out / "particles.csv").read_text().splitlines()[0]
 
 
+def test_segment_with_a_reference(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *_, last = (str(path) for path in sorted((made / "frames").iterdir()))
+    words = ["segment", last, "--reference", first, "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 0
+    assert "in 1 images" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "out" / "particles.csv")
+    assert table[["y_ref_px", "x_ref_px"]].notna().all(axis=None)
+    assert cli.main([*words[:3], str(tmp_path / "none.tif"), *words[4:]]) == 2
+    assert "none.tif" in capsys.readouterr().err
+
+
+# Sequences
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corroscope.synth(out=tmp_path_factory.mktemp("made") / "run", size=128, frames=4)
+
+
+def test_run(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", str(made / "frames"), "--out", str(tmp_path / "out"), "--pixel-size", "0.4"]
+    words += ["--threshold", "0.3", "--min-area", "4", "--engine", "onnxruntime"]
+    for _ in range(2):
+        assert cli.main([*words, "--reference", "median:2", "--interval", "2.5"]) == 0
+        streams = capsys.readouterr()
+        table = pd.read_csv(tmp_path / "out" / "particles.csv")
+        assert f"{len(table)} particles: {tmp_path / 'out'}" in streams.out
+        assert streams.err == ""
+    assert "area_um2" in table.columns
+    frames = pd.read_csv(tmp_path / "out" / "frames.csv")
+    assert frames["time_s"].tolist() == [0, 2.5, 5, 7.5]
+    settings = json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]
+    assert (settings["threshold"], settings["smallest area"]) == (0.3, 4)
+    assert (settings["engine"], settings["reference"][:8]) == ("onnxruntime", "median:2")
+    assert cli.main([*words, "--reference", "median:3"]) == 2
+    said = capsys.readouterr().err
+    assert "holds a run with another reference; choose another folder" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_run_with_gaps_is_one_line_and_code_2(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(made / "frames", tmp_path / "frames"))
+    bad = sorted(folder.iterdir())[2]
+    bad.write_bytes(bad.read_bytes()[:4000])
+    for command in ("run", "prepare"):
+        out = tmp_path / command
+        assert cli.main([command, str(folder), "--out", str(out)]) == 2
+        streams = capsys.readouterr()
+        assert streams.out == ""
+        (line,) = streams.err.splitlines()
+        assert line.startswith(f"corroscope {command}: 1 of 4 inputs failed, 3 done: ")
+        assert bad.name in line
+        remarks = pd.read_csv(out / "frames.csv", keep_default_na=False)["remark"]
+        assert [bool(remark) for remark in remarks] == [False, False, True, False]
+
+
+def test_prepare(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["prepare", str(made / "frames"), "--out", str(tmp_path / "out"), "--equalise"]
+    words += ["--denoise", "3", "--reference", "rolling:2"]
+    assert cli.main(words) == 0
+    assert f"4 frames: {tmp_path / 'out'}" in capsys.readouterr().out
+    settings = json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]
+    assert settings == {
+        "reference": "rolling:2", "flat": None, "dark": None, "denoise_px": 3, "equalise": True,
+    }  # fmt: skip
+
+
+def test_an_interrupted_run_says_so(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("corroscope.frames.registration.Registrar.measure", interrupt)
+    assert cli.main(["run", str(made / "frames"), "--out", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err == "corroscope run: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--start", "6pm"], "--start 6pm: give a wall clock as 18:27:56"),
+        (["--start", "24:00"], "--start 24:00: give a wall clock"),
+        (["--start", "18:60"], "--start 18:60: give a wall clock"),
+        (["--start", "18:27:60"], "--start 18:27:60: give a wall clock"),
+        (["--reference", "median:1"], "reference median:1: give a number of frames from 2 to 25"),
+        (["--reference", "rolling:0"], "reference rolling:0: give a number of frames from 1"),
+        (["--interval", "0"], "interval_s: 0 s (allowed: above 0)"),
+        (["--pattern", "(", "--interval", "1"], "pattern"),
+        (["--dark", "dark.tif"], "dark: is for the flat-field correction"),
+        (["--flat", "flat.tif"], "flat.tif"),
+    ],
+)
+def test_options_of_a_sequence(
+    made: Path, tmp_path: Path, options: list[str], message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for command in ("run", "prepare"):
+        words = [command, str(made / "frames"), "--out", str(tmp_path / "out"), *options]
+        assert cli.main(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"corroscope {command}: ")
+        assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_wall_clock_of_the_beginning_is_handed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def note(*_: object, **named: Any) -> list[str]:
+        given.append(named)
+        write_json(tmp_path / "manifest.json", {"sequence": {"remarks": ["a gap of 9 s"]}})
+        return []
+
+    monkeypatch.setattr("corroscope.preparation.prepare", note)
+    for start in ("18:27:56.5", "6:05"):
+        assert cli.main(["prepare", "frames", "--out", str(tmp_path), "--start", start]) == 0
+    assert "Note: a gap of 9 s" in capsys.readouterr().out
+    assert [named["start"] for named in given] == [66476.5, 21900]
+
+
 def test_train_and_evaluate(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,7 +360,7 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor"]) == 0
     said = capsys.readouterr().out
-    for word in ("openvino", "the default", "onnxruntime", "bundle", "single-frame"):
+    for word in ("openvino", "the default", "onnxruntime", "bundle"):
         assert word in said
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import corroscope
 from corroscope.errors import DatasetError, FrameError, SettingsError
 from corroscope.frames.contrast import relative_contrast
 from corroscope.learning.crops import Crops
 from corroscope.learning.dataset import Patch, read_dataset
+from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.losses import segmentation_loss
 from corroscope.learning.pairs import (
     Paired,
@@ -25,6 +28,8 @@ from corroscope.learning.pseudo import IGNORED, heal, pseudo_pair, second_take
 from corroscope.learning.settings import Augmentation, Pairing, TrainSettings, make_settings
 from corroscope.segmentation.inputs import network_input
 from corroscope.segmentation.segmenter import Segmenter
+from corroscope.synthesis.patches import draw_pair
+from corroscope.synthesis.settings import make_synth_settings
 
 STILL = {
     "shift_px": 0, "misaligned_px": 0, "contrast": 0, "brightness": 0, "least_noise": 0,
@@ -347,3 +352,75 @@ def test_times_in_the_index(dataset: Path) -> None:
         DatasetError, match=r"index.csv: cannot be understood \(ValueError: time_s is"
     ):
         read_dataset(dataset)
+
+
+# What a reference is worth
+
+
+class _Threshold:
+    """Stands for a network: darkness, or darkness that has come, as probability."""
+
+    def probability(
+        self, contrast: NDArray[np.float32], reference: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        if reference is None:
+            return np.asarray(contrast < -0.2, np.float32)
+        return np.asarray(contrast - np.nan_to_num(reference) < -0.2, np.float32)
+
+
+def test_counts_of_a_pair() -> None:
+    contrast = np.zeros((80, 80), np.float32)
+    reference, annotated, covered = contrast.copy(), contrast > 0, contrast == 0
+    covered[:10] = False
+    for top, left, is_annotated, was_there in (
+        (20, 20, True, False),  # arrived
+        (20, 40, True, True),  # annotated, but there already: neither speck nor arrived
+        (40, 20, False, True),  # an old speck
+        (40, 40, False, False),  # a false alarm that has really come
+        (0, 60, True, False),  # where the reference shows nothing
+        (60, 76, True, False),  # cut by the border
+    ):
+        place = np.s_[top : top + 4, left : left + 4]
+        contrast[place] = -0.4
+        reference[place] = -0.4 if was_there else 0
+        annotated[place] = is_annotated
+    faint = np.s_[60:64, 20:24]
+    contrast[faint] = reference[faint] = -0.1  # an old dark blob that is not found at all
+    arrived = annotated & (reference == 0)
+    pair = Paired("b", "a", contrast, reference, covered, annotated, arrived, contrast > 0)
+    counts = count_pair(pair, _Threshold(), 0.5, 1)  # type: ignore[arg-type]
+    assert counts == PairCounts(
+        pairs=1, specks=1, specks_gone=1, blobs=2, blobs_gone=2, arrived=1, arrived_alone=1,
+        arrived_compared=1, lost=0,
+    )  # fmt: skip
+    assert (counts + counts).arrived == 2
+
+
+def test_training_tells_what_a_reference_is_worth(tmp_path: Path) -> None:
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    rows = ["image,y0_px,x0_px,time_s"]
+    settings = make_synth_settings({"particles": {"per_mpx": 2000}})
+    for number in range(4):
+        for time, scene in enumerate(
+            draw_pair((128, 128), settings, np.random.default_rng(number))
+        ):
+            name = f"p{number}_{time}"
+            cv2.imwrite(str(folder / f"{name}.png"), scene.frame)
+            cv2.imwrite(str(folder / f"{name}_mask.png"), scene.mask.astype(np.uint8) * 255)
+            rows.append(f"{name}.png,{1000 * number},0,{time}")
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    bundle = corroscope.train(
+        folder,
+        out=tmp_path / "runs",
+        settings=make_settings(
+            {"widths": (4, 6), "crop_px": 32, "batch_size": 2, "steps_per_epoch": 2, "epochs": 1,
+             "folds": 2, "pairing": {"runs": 1}}
+        ),
+        cross_validate=True,
+    )  # fmt: skip
+    compared = bundle.card.metrics["compared"]
+    assert compared["pairs"] == 4
+    assert compared["arrived"] > 10
+    card = (bundle.folder / "MODEL_CARD.md").read_text()
+    assert f"in between | {compared['arrived']} |" in card

@@ -23,9 +23,14 @@ from corroscope.errors import (
     OutputError,
     SettingsError,
 )
+from corroscope.frames.reading import read_frame
+from corroscope.learning.export import export_bundle
+from corroscope.learning.networks import build_network
+from corroscope.learning.settings import make_settings as make_train_settings
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.synthesis.experiment import Scene
+from corroscope.synthesis.settings import make_synth_settings
 from corroscope.tables import PARTICLES, PARTICLES_UM
 
 Writer = Callable[[str, NDArray[np.generic]], Path]
@@ -61,6 +66,12 @@ def test_outputs(tmp_path: Path, frame_file: Path) -> None:
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["inputs"][0]["sha256"] == hashlib.sha256(frame_file.read_bytes()).hexdigest()
     assert manifest["bundle"]["network_sha256"] == load_bundle().card.network_sha256
+
+
+def test_without_a_reference_there_are_no_places_in_it(tmp_path: Path, frame_file: Path) -> None:
+    particles = corroscope.segment([frame_file], out=tmp_path / "out")
+    assert particles[["y_ref_px", "x_ref_px"]].isna().all(axis=None)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["reference"] is None
 
 
 def test_pixel_size_adds_columns(tmp_path: Path, frame_file: Path) -> None:
@@ -222,3 +233,127 @@ def test_progress(tmp_path: Path, frame_file: Path) -> None:
     seen: list[tuple[int, int]] = []
     corroscope.segment([frame_file], out=tmp_path, progress=lambda *done: seen.append(done))
     assert seen == [(1, 1)]
+
+
+# With a reference
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames of a surface full of dark specks that drifts, where nothing happens."""
+    settings = make_synth_settings(
+        {
+            "surface": {"specks_per_mpx": 6000}, "particles": {"per_mpx": 0},
+            "pits": {"per_mpx": 0, "fewest": 0}, "bubbles": {"per_mpx": 0},
+        }
+    )  # fmt: skip
+    out = tmp_path_factory.mktemp("still") / "run"
+    return corroscope.synth(out=out, settings=settings, size=160, frames=3)
+
+
+def _frames(run: Path) -> list[Path]:
+    return sorted((run / "frames").iterdir())
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that sees single frames only, and has learnt nothing."""
+    settings = make_train_settings({"pairing": {"alone": 1}, "widths": (4, 8)})
+    folder = tmp_path_factory.mktemp("bundles") / "alone"
+    export_bundle(
+        build_network(settings), settings, folder, name="alone", threshold=0.5, min_area_px=1,
+        training={}, metrics={}, provenance={},
+    )  # fmt: skip
+    return folder
+
+
+def test_dark_specks_that_the_reference_has_are_no_particles(still: Path, tmp_path: Path) -> None:
+    first, *_, last = _frames(still)
+    without = corroscope.segment([last], out=tmp_path / "without")
+    compared = corroscope.segment([last], out=tmp_path / "compared", reference=first)
+    assert len(without) > 10
+    assert len(compared) < len(without) / 5
+    manifest = json.loads((tmp_path / "compared" / "manifest.json").read_text())
+    digest = hashlib.sha256(first.read_bytes()).hexdigest()
+    assert manifest["reference"] == {"image": str(first), "sha256": digest}
+
+
+def test_what_has_come_is_found_at_its_place_in_the_reference(
+    still: Path, tmp_path: Path, write_image: Writer
+) -> None:
+    first, *_, last = _frames(still)
+    frame = read_frame(last)
+    frame[80:84, 50:55] = 30
+    changed = write_image("changed.png", frame)
+    particles = corroscope.segment(changed, out=tmp_path / "out", reference=first)
+    truth = pd.read_csv(still / "truth" / "frames.csv").iloc[-1]
+    (found,) = np.flatnonzero(np.hypot(particles["y_px"] - 81.5, particles["x_px"] - 52) < 1)
+    row = particles.iloc[found]
+    assert abs(truth["dy_px"]) + abs(truth["dx_px"]) > 1
+    assert row["y_px"] - row["y_ref_px"] == pytest.approx(truth["dy_px"], abs=0.1)
+    assert row["x_px"] - row["x_ref_px"] == pytest.approx(truth["dx_px"], abs=0.1)
+
+
+def test_an_image_that_does_not_fit_the_reference_is_named_and_the_others_are_done(
+    still: Path, tmp_path: Path, write_image: Writer
+) -> None:
+    first, middle, last = _frames(still)
+    small = write_image("small.png", read_frame(last)[:100])
+    noise = np.random.default_rng(1).integers(0, 256, (160, 160)).astype(np.uint8)
+    other = write_image("other.png", noise)
+    out = tmp_path / "out"
+    with pytest.raises(BatchError, match="2 of 4 inputs failed, 2 done") as caught:
+        corroscope.segment([middle, small, other, last], out=out, reference=first)
+    remarks = list(caught.value.failures.values())
+    assert "small.png: the frame is 100×160 px, the reference 160×160 px" in remarks[0]
+    assert f"other.png: cannot be aligned with {first}; give a reference of the" in remarks[1]
+    masks = {path.name for path in out.glob("*_mask.png")}
+    assert masks == {f"{middle.stem}_mask.png", f"{last.stem}_mask.png"}
+
+
+def test_an_image_that_does_not_fit_the_reference_raises_if_it_is_the_only_one(
+    still: Path, tmp_path: Path, frame_file: Path
+) -> None:
+    with pytest.raises(FrameError, match="frame.png: the frame is 160×200 px"):
+        corroscope.segment(frame_file, out=tmp_path / "out", reference=_frames(still)[0])
+
+
+def test_a_reference_that_cannot_be_used_is_named(
+    still: Path, tmp_path: Path, write_image: Writer
+) -> None:
+    blank = write_image("blank.png", np.full((160, 160), 200, np.uint8))
+    for reference, reason in (
+        (blank, "blank.png: the reference shows no texture at all"),
+        (tmp_path / "missing.png", "missing.png: "),
+        (write_image("tiny.png", np.eye(20, dtype=np.uint8)), "tiny.png: the reference has shape"),
+    ):
+        with pytest.raises(FrameError, match=f"^.*{reason}"):
+            corroscope.segment(_frames(still), out=tmp_path / "out", reference=reference)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_a_reference_whose_name_is_no_text_is_refused(still: Path, tmp_path: Path) -> None:
+    first, *_, last = _frames(still)
+    named = os.fsencode(tmp_path) + b"/30\xb5M.tif"
+    shutil.copy(os.fsencode(first), named)
+    with pytest.raises(FrameError, match=r"30\\xb5M.tif: the name is not valid UTF-8; rename"):
+        corroscope.segment([last], out=tmp_path / "out", reference=os.fsdecode(named))
+
+
+def test_a_bundle_that_sees_single_frames_takes_no_reference(
+    still: Path, alone: Path, tmp_path: Path
+) -> None:
+    first, *_, last = _frames(still)
+    with pytest.raises(SettingsError, match="bundle 'alone' sees single frames only; leave --ref"):
+        corroscope.segment([last], out=tmp_path / "out", model=alone, reference=first)
+    assert not (tmp_path / "out").exists()
+    corroscope.segment([last], out=tmp_path / "out", model=alone)
+    segmenter = Segmenter(load_bundle(alone))
+    with pytest.raises(SettingsError, match="bundle 'alone' sees single frames only; leave the"):
+        segmenter(read_frame(last), np.zeros((160, 160), np.float32))
+
+
+def test_a_reference_array_of_another_size_is_refused(still: Path) -> None:
+    with pytest.raises(FrameError, match=r"reference of shape .100, 160. for a frame of .160, 160"):
+        Segmenter()(read_frame(_frames(still)[0]), np.zeros((100, 160), np.float32))

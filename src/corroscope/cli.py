@@ -1,9 +1,11 @@
 """The command line: one command, thin subcommands that import what they need."""
 
 import argparse
+import re
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -49,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(_command(commands, "demo", _demo, "find particles in an example made on the spot"))
     _add_segment(_command(commands, "segment", _segment, "find particles in images"))
+    _add_run(_command(commands, "run", _run, "find particles in every frame of a sequence"))
+    _add_prepare(_command(commands, "prepare", _prepare, "align a sequence and subtract"))
     _add_synth(_command(commands, "synth", _synth, "make a sequence whose truth is known"))
     _add_train(_command(commands, "train", _train, "train a network from scratch"))
     _add_evaluate(_command(commands, "evaluate", _evaluate, "score a bundle on annotated patches"))
@@ -84,9 +88,48 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, TIFF or JPEG files")
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
     _add_model(parser)
+    parser.add_argument(
+        "--reference", metavar="IMAGE", help="the same place before corrosion began"
+    )
+    _add_operating_point(parser)
+
+
+def _add_operating_point(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pixel-size", type=float, metavar="UM", help="side of a pixel in µm")
     parser.add_argument("--threshold", type=float, help="probability of a particle's pixels")
     parser.add_argument("--min-area", type=int, metavar="PX", help="smallest particle in pixels")
+
+
+def _add_sequence(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sequence", metavar="SEQUENCE", help="folder of images, multi-page TIFF or video"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
+    parser.add_argument(
+        "--reference", default="first", metavar="WHAT",
+        help="first (default), median:K of the first frames, rolling:K frames before, or an image",
+    )  # fmt: skip
+    parser.add_argument("--flat", metavar="IMAGE", help="flat field: an even surface")
+    parser.add_argument("--dark", metavar="IMAGE", help="dark field: no light")
+    parser.add_argument("--pattern", metavar="REGEX", help="how file names tell the time")
+    parser.add_argument("--interval", type=float, metavar="S", help="seconds between frames")
+    parser.add_argument(
+        "--start", metavar="HH:MM:SS", help="when it began, where names do not tell"
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_sequence(parser)
+    _add_model(parser)
+    _add_operating_point(parser)
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    _add_sequence(parser)
+    parser.add_argument(
+        "--denoise", type=int, metavar="PX", help="median filter of 3 or 5 px, for the eye"
+    )
+    parser.add_argument("--equalise", action="store_true", help="raise local contrast, for the eye")
 
 
 def _add_settings(parser: argparse.ArgumentParser, example: str) -> None:
@@ -161,6 +204,7 @@ def _segment(chosen: argparse.Namespace) -> None:
             chosen.images,
             out=chosen.out,
             model=chosen.model,
+            reference=chosen.reference,
             pixel_size=chosen.pixel_size,
             engine=chosen.engine,
             precision=chosen.precision,
@@ -169,6 +213,87 @@ def _segment(chosen: argparse.Namespace) -> None:
             progress=lambda done, _: bar.update(done - bar.n),
         )
     print(f"{len(particles)} particles in {len(chosen.images)} images: {chosen.out}")
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    import corroscope
+
+    with _bars() as show:
+        particles = corroscope.run(
+            chosen.sequence,
+            out=chosen.out,
+            model=chosen.model,
+            pixel_size=chosen.pixel_size,
+            engine=chosen.engine,
+            precision=chosen.precision,
+            threshold=chosen.threshold,
+            min_area=chosen.min_area,
+            progress=show,
+            **_of_sequence(chosen),
+        )
+    _print_remarks(chosen.out)
+    print(f"{len(particles)} particles: {chosen.out}  (particles.csv, frames.csv, masks)")
+
+
+def _prepare(chosen: argparse.Namespace) -> None:
+    import corroscope
+
+    with _bars() as show:
+        frames = corroscope.prepare(
+            chosen.sequence,
+            out=chosen.out,
+            denoise=chosen.denoise,
+            equalise=chosen.equalise,
+            progress=show,
+            **_of_sequence(chosen),
+        )
+    _print_remarks(chosen.out)
+    print(f"{len(frames)} frames: {chosen.out}  (aligned, difference, frames.csv, drift.png)")
+
+
+def _print_remarks(out: str) -> None:
+    """What is out of the ordinary about a sequence: gaps, midnight, unknown times."""
+    from corroscope.outputs import read_manifest
+
+    for remark in read_manifest(out)["sequence"]["remarks"]:
+        print(f"Note: {remark}")
+
+
+def _of_sequence(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Options that all commands about a sequence have."""
+    names = ("reference", "flat", "dark", "pattern", "interval")
+    start = None if chosen.start is None else _clock_s(chosen.start)
+    return {name: getattr(chosen, name) for name in names} | {"start": start}
+
+
+def _clock_s(text: str) -> float:
+    """Seconds since midnight of a wall clock."""
+    found = re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?", text)
+    if found is None or int(found[1]) > 23 or int(found[2]) > 59 or float(found[3] or 0) >= 60:
+        raise SettingsError(f"--start {text}: give a wall clock as 18:27:56")
+    return 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3] or 0)
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """One bar for each stage, with rate and remaining time."""
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in bars:
+            for earlier in bars.values():
+                earlier.close()
+            off = not sys.stderr.isatty()
+            bars[stage] = tqdm(total=total, desc=stage, unit="frame", disable=off)
+        bars[stage].update(done - bars[stage].n)
+
+    try:
+        yield show
+    finally:
+        for bar in bars.values():
+            bar.close()
 
 
 def _synth(chosen: argparse.Namespace) -> None:

@@ -9,10 +9,10 @@ import pandas as pd
 
 from corroscope.frames.reading import read_frame
 from corroscope.outputs import output_folder
+from corroscope.pipeline import JOURNAL, run
 from corroscope.report.overview import Overview, draw_overview
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
-from corroscope.segmentation.segment import segment
 from corroscope.synthesis.current import HEADER_LINES
 from corroscope.synthesis.settings import make_synth_settings
 from corroscope.synthesis.synth import synth
@@ -40,20 +40,21 @@ class Demo(NamedTuple):
 
 
 def demo(
-    *, out: str | Path = "corroscope-demo", progress: Callable[[int, int], object] | None = None
+    *,
+    out: str | Path = "corroscope-demo",
+    progress: Callable[[str, int, int], object] | None = None,
 ) -> Demo:
     """Make a short synthetic sequence and find its corrosion products.
 
     Writes the sequence to ``sequence/`` as `corroscope.synth` does, and to ``result/``
-    what `corroscope.segment` finds in each of its frames: masks, overlays, table and
-    manifest; and ``overview.png``.
+    what `corroscope.run` makes of it: masks, tables and manifest; and ``overview.png``.
 
     Parameters
     ----------
     out
         Output folder, made if missing.
     progress
-        As for `corroscope.segment`.
+        As for `corroscope.run`.
 
     Returns
     -------
@@ -79,14 +80,16 @@ def demo(
     truth = sequence / "truth"
     takes = pd.read_csv(truth / "frames.csv")
     frames = [sequence / "frames" / image for image in takes["image"]]
-    result = output_folder(folder / "result")
-    particles = segment(frames, out=result, progress=progress)
+    result = folder / "result"
+    # The journal of an earlier demo would be of another sequence.
+    (result / JOURNAL).unlink(missing_ok=True)
+    particles = run(sequence / "frames", out=result, progress=progress)
     counts = Counts()
     times_s = takes["time_s"].to_numpy()
     first_seen_s = np.full(settings.shape, np.nan)
     mask = np.zeros(settings.shape, bool)
     for frame, time_s in zip(frames, times_s, strict=True):
-        mask = read_frame(result / f"{frame.stem}_mask.png") > 0
+        mask = read_frame(result / "masks" / f"{frame.stem}_mask.png") > 0
         counts += count(mask, read_frame(truth / "masks" / f"{frame.stem}_mask.png") > 0)
         first_seen_s[mask & np.isnan(first_seen_s)] = time_s
     current = pd.read_csv(
@@ -95,8 +98,8 @@ def demo(
     shown = Overview(
         frame=read_frame(frames[-1]),
         mask=mask,
-        first_seen_s=first_seen_s,
-        times_s=times_s,
+        first_seen=first_seen_s,
+        times=times_s,
         found=particles,
         truth=pd.read_csv(truth / "particles.csv"),
         current=(

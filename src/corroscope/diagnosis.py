@@ -1,7 +1,7 @@
 """`corroscope doctor`: what is installed, and what will be used."""
 
 import importlib.util
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from corroscope.errors import CorroscopeError
 from corroscope.outputs import versions
@@ -25,6 +25,11 @@ class Finding(NamedTuple):
     subject: str
     finding: str
     well: bool
+
+
+_EXTRAS: Final = (
+    ("train", "lightning"), ("video", "av"), ("smp", "segmentation_models_pytorch"),
+)  # fmt: skip
 
 
 def doctor() -> list[Finding]:
@@ -60,7 +65,7 @@ def doctor() -> list[Finding]:
                 found.append(
                     Finding(name, f"{version}, {engine.device}, {engine.precision}{default}", True)
                 )
-    for extra, module in (("train", "lightning"), ("smp", "segmentation_models_pytorch")):
+    for extra, module in _EXTRAS:
         installed = importlib.util.find_spec(module) is not None
         hint = "installed" if installed else f"not installed: pip install 'corroscope[{extra}]'"
         found.append(Finding(f"[{extra}]", hint, True))

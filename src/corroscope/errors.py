@@ -17,6 +17,10 @@ with code 2::
 """
 
 from collections.abc import Mapping
+from typing import Final
+
+MOST_LISTED: Final = 5
+"""Failures that a message tells of; all are in `BatchError.failures`."""
 
 
 class CorroscopeError(Exception):
@@ -77,5 +81,8 @@ class BatchError(CorroscopeError):
         self.failures = dict(failures)
         self.done = done
         total = done + len(self.failures)
-        listed = "; ".join(self.failures.values())
+        listed = "; ".join(list(self.failures.values())[:MOST_LISTED])
+        more = len(self.failures) - MOST_LISTED
+        if more > 0:
+            listed += f"; and {more} more"
         super().__init__(f"{len(self.failures)} of {total} inputs failed, {done} done: {listed}")

@@ -182,10 +182,33 @@ def made_by(folder: str | Path) -> str | None:
     ('synth', None)
     """
     try:
-        manifest = json.loads(Path(folder, MANIFEST).read_text(encoding="utf-8"))
-        return str(manifest["command"])
+        return str(read_manifest(folder)["command"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """Read the manifest that a command has just written.
+
+    Parameters
+    ----------
+    folder
+        Where it stands.
+
+    Returns
+    -------
+    dict
+        What it says.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(f"{folder}/manifest.json", {"command": "run"})
+    ...     read_manifest(folder)
+    {'command': 'run'}
+    """
+    manifest: dict[str, Any] = json.loads(Path(folder, MANIFEST).read_text(encoding="utf-8"))
+    return manifest
 
 
 def written_here(path: str | Path) -> bool:
@@ -233,19 +256,17 @@ def versions(*packages: str) -> dict[str, str]:
     >>> sorted(versions("numpy"))
     ['corroscope', 'numpy', 'platform', 'python']
     """
+    # What provides a package may be called otherwise: ONNX Runtime and OpenCV come under
+    # several names, for several kinds of machine.
+    providers = metadata.packages_distributions()
     return {
         "corroscope": metadata.version("corroscope"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        **{package: _version(package) for package in packages},
+        **{
+            package: metadata.version(providers[package][0])
+            if providers.get(package)
+            else "not installed"
+            for package in packages
+        },
     }
-
-
-def _version(package: str) -> str:
-    """Version of the distribution that provides a package, whatever its own name.
-
-    ONNX Runtime and OpenCV come under several names, for several kinds of machine.
-    """
-    for name in metadata.packages_distributions().get(package, ()):
-        return metadata.version(name)
-    return "not installed"

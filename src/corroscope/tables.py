@@ -31,6 +31,8 @@ PARTICLES: Final = (
     Column("particle", "int64", "", "1, 2, … in each image, from top to bottom"),
     Column("y_px", "float64", "px", "row of the centroid, pixel centres at integers"),
     Column("x_px", "float64", "px", "column of the centroid"),
+    Column("y_ref_px", "float64", "px", "row in the reference; empty without one"),
+    Column("x_ref_px", "float64", "px", "column in the reference"),
     Column("area_px", "int64", "px²", "number of pixels"),
     Column("equivalent_diameter_px", "float64", "px", "diameter of the disc of this area"),
     Column("eccentricity", "float64", "", "of the ellipse with these second moments, 0 a disc"),
@@ -60,6 +62,24 @@ FRAMES: Final = (
     Column("gain", "float64", "", "brightness against the reference"),
 )
 """One row for each frame of a sequence."""
+
+ALIGNED_FRAMES: Final = (
+    *FRAMES,
+    Column("drift_sigma_px", "float64", "px", "standard error of the drift as measured"),
+    Column("correlation", "float64", "", "of the texture with the reference's, aligned"),
+    Column("aligned", "bool", "", "whether its own drift was measured and is believed"),
+    Column("flagged", "bool", "", "no drift of its own, or one unlike that of frames around it"),
+    Column("remark", "str", "", "what is wrong with it; empty for a good frame"),
+)
+"""One row for each frame that was to be aligned; numbers are empty where unknown."""
+
+SEGMENTED_FRAMES: Final = (
+    *ALIGNED_FRAMES[:-1],
+    Column("segmented", "bool", "", "false for a gap: nothing is known of its particles"),
+    Column("particles", "int64", "", "number of particles found; 0 in a gap"),
+    ALIGNED_FRAMES[-1],
+)
+"""One row for each frame of a run."""
 
 TRUE_PARTICLES: Final = (
     Column("image", "str", "", "file name of the frame"),

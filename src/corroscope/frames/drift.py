@@ -125,10 +125,11 @@ def _fitting(time: _Vector, place: _Vector, limit: _Vector, good: _Mask) -> _Mas
     fits = good
     for _ in range(_ROUNDS):
         now = good.copy()
+        others = np.flatnonzero(fits)
         for index in np.flatnonzero(good):
-            others = np.flatnonzero(fits & (np.arange(len(time)) != index))
-            before = others[others < index][-NEIGHBOURS:]
-            after = others[others > index][:NEIGHBOURS]
+            left, right = np.searchsorted(others, (index, index + 1))
+            before = others[max(0, left - NEIGHBOURS) : left]
+            after = others[right : right + NEIGHBOURS]
             # One or two frames say where they are, not where the stage stays.
             sides = [side for side in (before, after) if len(side) >= LEAST_STAY - 1]
             if len(before) and len(after):
@@ -191,7 +192,12 @@ def _smooth_piece(
 ) -> None:
     known = np.flatnonzero(members)
     measured = place[known]
-    course = np.array([_course(time[known], measured, sigma[known], time[i]) for i in known])
+    times, sigmas = time[known], sigma[known]
+    course = np.empty_like(measured)
+    for number in range(len(known)):
+        # Time rises: the nearest are not far in order, however long the run is.
+        near = np.s_[max(0, number - 2 * NEIGHBOURS) : number + 2 * NEIGHBOURS + 1]
+        course[number] = _course(times[near], measured[near], sigmas[near], times[number])
     # The stage's own tremble is what is left beyond the errors of measurement.
     left = measured - course
     tremble = np.maximum((1.4826 * np.median(np.abs(left), axis=0)) ** 2, (left**2).mean(axis=0))

@@ -19,16 +19,22 @@ class Overview:
     Attributes
     ----------
     frame
-        ``(height, width)``, the last frame.
+        ``(height, width)``, the last frame that was segmented.
     mask
         ``(height, width)`` bool, particles found in it.
-    first_seen_s
+    first_seen
         ``(height, width)``, when a particle was first found at each pixel; NaN where
         none ever was.
-    times_s
-        ``(frames,)``.
+    times
+        ``(frames,)``, in seconds, or frame numbers where no times are known.
     found
         Particles found, with ``frame`` and ``area_px``.
+    counted
+        ``(frames,)`` bool, frames of which the particles are known; None for all.
+    timed
+        Whether times are in seconds.
+    number
+        Which frame is shown; the last one by default.
     truth
         The same where it is known; None otherwise.
     current
@@ -37,11 +43,19 @@ class Overview:
 
     frame: NDArray[np.generic]
     mask: NDArray[np.bool_]
-    first_seen_s: NDArray[np.float64]
-    times_s: NDArray[np.float64]
+    first_seen: NDArray[np.float64]
+    times: NDArray[np.float64]
     found: pd.DataFrame
+    counted: NDArray[np.bool_] | None = None
+    timed: bool = True
+    number: int = -1
     truth: pd.DataFrame | None = None
     current: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    @property
+    def axis(self) -> str:
+        """What the time axis is called."""
+        return "time / s" if self.timed else "frame"
 
 
 def draw_overview(shown: Overview, path: str | Path) -> None:
@@ -79,33 +93,40 @@ def _draw_last(axes: Axes, shown: Overview) -> None:
     axes.imshow(shown.frame, cmap="gray", vmin=0)
     if shown.mask.any():
         axes.contour(shown.mask, levels=[0.5], colors="tab:red", linewidths=0.8)
-    axes.set_title(f"last frame, {shown.times_s[-1]:.1f} s: particles found")
+    when = (
+        f"{shown.times[shown.number]:.1f} s"
+        if shown.timed
+        else f"number {shown.times[shown.number]:.0f}"
+    )
+    axes.set_title(f"last frame, {when}: particles found")
     axes.set_axis_off()
 
 
 def _draw_reached(axes: Axes, shown: Overview) -> None:
     axes.imshow(shown.frame, cmap="gray", vmin=-250)
-    if np.isfinite(shown.first_seen_s).any():
-        image = axes.imshow(shown.first_seen_s, cmap="plasma", interpolation="nearest")
-        axes.figure.colorbar(image, ax=axes, label="first seen / s", shrink=0.8)
+    if np.isfinite(shown.first_seen).any():
+        image = axes.imshow(shown.first_seen, cmap="plasma", interpolation="nearest")
+        axes.figure.colorbar(image, ax=axes, label=f"first seen, {shown.axis}", shrink=0.8)
     axes.set_title("where particles have been, by time")
     axes.set_axis_off()
 
 
 def _draw_numbers(axes: Axes, shown: Overview) -> None:
-    frames = np.arange(len(shown.times_s))
-    numbers = shown.found["frame"].value_counts().reindex(frames, fill_value=0)
-    axes.plot(shown.times_s, numbers, "o-", color="tab:red", ms=3, label="found")
+    frames = np.arange(len(shown.times))
+    found = shown.found["frame"].value_counts().reindex(frames, fill_value=0)
+    known = np.ones(len(frames), bool) if shown.counted is None else shown.counted
+    # A gap is not a zero.
+    axes.plot(shown.times, found.where(known), "o-", color="tab:red", ms=3, label="found")
     if shown.truth is not None:
         numbers = shown.truth["frame"].value_counts().reindex(frames, fill_value=0)
-        axes.plot(shown.times_s, numbers, "--", color="black", label="true")
-    axes.set(xlabel="time / s", ylabel="particles in the frame", ylim=(0, None))
+        axes.plot(shown.times, numbers, "--", color="black", label="true")
+    axes.set(xlabel=shown.axis, ylabel="particles in the frame", ylim=(0, None))
     axes.legend(loc="upper left")
     if shown.current is not None:
         beside = axes.twinx()
         beside.plot(*shown.current, color="tab:blue", lw=0.8, alpha=0.7)
         beside.set_ylabel("current / µA", color="tab:blue")
-    axes.set_title("number of particles and current")
+    axes.set_title("number of particles" + ("" if shown.current is None else " and current"))
 
 
 def _draw_sizes(axes: Axes, shown: Overview) -> None:

@@ -38,8 +38,9 @@ class Bundle:
     card: Card
 
     def __repr__(self) -> str:
+        sees = "sees single frames" if self.card.channels == 1 else "compares with a reference"
         return (
-            f"<Bundle {self.card.name!r}: {self.card.architecture}, "
+            f"<Bundle {self.card.name!r}: {self.card.architecture}, {sees}, "
             f"{self.card.parameters:,} parameters, {self.card.network_sha256[:12]}>"
         )
 

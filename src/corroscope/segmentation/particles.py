@@ -1,9 +1,13 @@
 """From a map of probabilities to a table with one row for each particle."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from corroscope.tables import PARTICLES, PARTICLES_UM
 
 
 def find_particles(
@@ -67,8 +71,8 @@ def measure_particles(
     Returns
     -------
     pandas.DataFrame
-        The columns of `corroscope.tables.PARTICLES` from ``particle`` on, one row for
-        each particle.
+        What `corroscope.tables.PARTICLES` says of a particle in its own frame, one row for
+        each.
 
     Notes
     -----
@@ -120,3 +124,39 @@ def measure_particles(
             "bbox_right_px": right,
         }
     )
+
+
+def complete_particles(tables: Sequence[pd.DataFrame], pixel_size_um: float | None) -> pd.DataFrame:
+    """Join tables of particles and give them the documented columns.
+
+    Parameters
+    ----------
+    tables
+        With the columns of `corroscope.tables.PARTICLES`, in any order.
+    pixel_size_um
+        Side of a pixel in µm; None where it is unknown.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `corroscope.tables.PARTICLES`, and those in µm where the pixel size is
+        known, in their order and types.
+
+    Examples
+    --------
+    >>> complete_particles([], None).columns[:3].tolist()
+    ['image', 'frame', 'time_s']
+    """
+    columns = PARTICLES if pixel_size_um is None else PARTICLES + PARTICLES_UM
+    filled = [table for table in tables if len(table)]
+    particles = (
+        pd.concat(filled, ignore_index=True)
+        if filled
+        else pd.DataFrame(columns=[column.name for column in PARTICLES])
+    )
+    if pixel_size_um is not None:
+        for name in ("y", "x", "equivalent_diameter"):
+            particles[f"{name}_um"] = particles[f"{name}_px"] * pixel_size_um
+        particles["area_um2"] = particles["area_px"] * pixel_size_um**2
+    types = {column.name: column.dtype for column in columns}
+    return particles[list(types)].astype(types)

@@ -5,14 +5,20 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from corroscope.errors import BatchError, CorroscopeError, FrameError, OutputError, SettingsError
+from corroscope.frames.alignment import Aligner
+from corroscope.frames.contrast import relative_contrast
 from corroscope.frames.reading import frame_sha256, read_frame
+from corroscope.frames.reference import check_name, name_error
+from corroscope.frames.resampling import aligned_reference
 from corroscope.outputs import (
+    MANIFEST,
     output_folder,
     versions,
     write_json,
@@ -22,11 +28,10 @@ from corroscope.outputs import (
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
 from corroscope.segmentation.overlay import draw_overlay
+from corroscope.segmentation.particles import complete_particles
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.tables import PARTICLES, PARTICLES_UM
 from corroscope.tabulation import write_table
-
-MANIFEST: Final = "manifest.json"
 
 
 def segment(
@@ -34,6 +39,7 @@ def segment(
     *,
     out: str | Path,
     model: str | Path | None = None,
+    reference: str | Path | None = None,
     pixel_size: float | None = None,
     engine: EngineName = "openvino",
     precision: Precision = "auto",
@@ -55,6 +61,9 @@ def segment(
         corroscope is not replaced.
     model
         Bundle folder; without it, the bundle that comes with corroscope.
+    reference
+        Image of the same place before corrosion began, of the same size. Each image is aligned
+        to it and compared with it: dark specks that were there already are no particles.
     pixel_size
         Side of a pixel in µm. Only with it the table has columns in µm.
     engine, precision
@@ -77,7 +86,7 @@ def segment(
     FrameError, OutputError
         If there is one image only and it could not be done.
     BundleError, EngineError, SettingsError
-        Before any image is touched.
+        Before any image is touched. A reference that cannot be used as well.
 
     Examples
     --------
@@ -100,6 +109,7 @@ def segment(
         threshold=threshold,
         min_area_px=min_area,
     )
+    before = None if reference is None else Before(Path(reference), segmenter)
     _refuse_to_replace(paths, Path(out))
     folder = output_folder(out)
     manifest: dict[str, Any] = {
@@ -117,13 +127,16 @@ def segment(
             "min_area_px": segmenter.min_area_px,
             "pixel_size_um": pixel_size,
         },
+        "reference": None if before is None else before.record,
         "inputs": [],
     }
-    tables, failures = _segment_files(paths, segmenter, folder, manifest["inputs"], progress)
+    tables, failures = _segment_files(
+        paths, segmenter, before, folder, manifest["inputs"], progress
+    )
     alone = next(iter(failures.values())) if len(failures) == len(paths) == 1 else None
     if alone is not None and not (folder / MANIFEST).exists():
         raise alone
-    particles = _complete(tables, pixel_size)
+    particles = complete_particles(tables, pixel_size)
     columns = PARTICLES if pixel_size is None else PARTICLES + PARTICLES_UM
     write_table(folder / "particles", particles, columns)
     write_json(folder / MANIFEST, manifest)
@@ -137,6 +150,7 @@ def segment(
 def _segment_files(
     paths: Sequence[Path],
     segmenter: Segmenter,
+    before: "Before | None",
     folder: Path,
     entries: list[dict[str, Any]],
     progress: Callable[[int, int], object] | None,
@@ -149,19 +163,15 @@ def _segment_files(
         name = os.fsencode(path).decode("utf-8", "backslashreplace")
         entry: dict[str, Any] = {"image": name, "frame": index}
         try:
-            if not _is_text(str(path)):
-                raise FrameError(f"{name}: the name is not valid UTF-8; rename the file")
+            check_name(path)
             if stems[path.stem] > 1:
                 raise OutputError(
                     f"{path}: {stems[path.stem]} inputs are named {path.stem!r} and would share "
                     "one mask file; rename them or segment them into separate folders"
                 )
             digest = frame_sha256(path)
-            table = segment_file(path, segmenter, folder)
-            table.insert(0, "image", path.name)
-            table.insert(1, "frame", index)
-            table.insert(2, "time_s", np.nan)
-            tables.append(table)
+            table = segment_file(path, segmenter, folder, before)
+            tables.append(table.assign(image=path.name, frame=index, time_s=np.nan))
             entry |= {"sha256": digest, "particles": len(table)}
         except CorroscopeError as error:
             if isinstance(error, FrameError):
@@ -175,8 +185,11 @@ def _segment_files(
 
 
 def _is_text(name: str) -> bool:
-    """File names are bytes; those that are no text can stand in no table or message."""
-    return not any("\udc80" <= character <= "\udcff" for character in name)
+    try:
+        check_name(name)
+    except FrameError:
+        return False
+    return True
 
 
 def _refuse_to_replace(inputs: Sequence[Path], out: Path) -> None:
@@ -205,7 +218,74 @@ def _remove_stale(stem: str, folder: Path) -> None:
                 picture.unlink()
 
 
-def segment_file(path: Path, segmenter: Segmenter, folder: Path) -> pd.DataFrame:
+class Before:
+    """The reference of a batch of images, which are aligned to it one by one.
+
+    Parameters
+    ----------
+    path
+        The image.
+    segmenter
+        The network, one that compares.
+
+    Raises
+    ------
+    SettingsError
+        If the network sees single frames only.
+    FrameError
+        If the image cannot be read or shows nothing to align with.
+    """
+
+    def __init__(self, path: Path, segmenter: Segmenter) -> None:
+        if not segmenter.compares:
+            raise SettingsError(
+                f"bundle {segmenter.bundle.card.name!r} sees single frames only; leave "
+                "--reference out or choose a bundle that compares"
+            )
+        check_name(path)
+        self.path = path
+        picture = read_frame(path)
+        self.record = {"image": str(path), "sha256": frame_sha256(path)}
+        try:
+            self._aligner = Aligner(picture)
+        except FrameError as error:
+            raise name_error(str(path), error) from None
+        self._contrast = relative_contrast(picture, segmenter.bundle.card.background_sigma_px)
+
+    def aligned_to(
+        self, frame: NDArray[np.uint8 | np.uint16 | np.float32]
+    ) -> tuple[NDArray[np.float32], tuple[float, float]]:
+        """Relative contrast on a frame's grid, and how far the frame has moved.
+
+        Parameters
+        ----------
+        frame
+            ``(height, width)``.
+
+        Returns
+        -------
+        contrast : ndarray of float32
+            ``(height, width)``, NaN where the reference shows nothing.
+        drift_px : (float, float)
+            Rows and columns.
+
+        Raises
+        ------
+        FrameError
+            If the frame cannot be aligned or has another size.
+        """
+        found = self._aligner.measure(frame)
+        if not found.aligned:
+            raise FrameError(
+                f"cannot be aligned with {self.path}; give a reference of the same surface, or none"
+            )
+        drift = (found.dy_px, found.dx_px)
+        return aligned_reference(self._contrast, *drift), drift
+
+
+def segment_file(
+    path: Path, segmenter: Segmenter, folder: Path, before: Before | None = None
+) -> pd.DataFrame:
     """Segment one image file and write its mask and its overlay.
 
     Parameters
@@ -216,42 +296,34 @@ def segment_file(path: Path, segmenter: Segmenter, folder: Path) -> pd.DataFrame
         The network.
     folder
         Existing folder for ``<stem>_mask.png`` and ``<stem>_overlay.png``.
+    before
+        The reference; None for a single image.
 
     Returns
     -------
     pandas.DataFrame
-        Its particles, from the column ``particle`` on.
+        Its particles, without the columns that say which image it is.
 
     Raises
     ------
     FrameError
-        If the file cannot be segmented; nothing is written then.
+        If the file cannot be segmented or aligned; nothing is written then.
     OutputError
         If a picture cannot be written.
     """
     frame = read_frame(path)
+    reference, drift = None, (np.nan, np.nan)
     try:
-        found = segmenter(frame)
+        if before is not None:
+            reference, drift = before.aligned_to(frame)
+        found = segmenter(frame, reference)
     except FrameError as error:
         raise FrameError(f"{path}: {error}") from None
     mask = found.labels > 0
     mask_file, overlay_file = _pictures(path.stem, folder)
     write_png(mask_file, mask.astype(np.uint8) * np.uint8(255))
     write_png(overlay_file, draw_overlay(frame, mask))
-    return found.particles
-
-
-def _complete(tables: list[pd.DataFrame], pixel_size_um: float | None) -> pd.DataFrame:
-    """All tables as one, with the documented columns in their order and types."""
-    columns = PARTICLES if pixel_size_um is None else PARTICLES + PARTICLES_UM
-    filled = [table for table in tables if len(table)]
-    particles = (
-        pd.concat(filled, ignore_index=True)
-        if filled
-        else pd.DataFrame(columns=[c.name for c in PARTICLES])
+    particles = found.particles
+    return particles.assign(
+        y_ref_px=particles["y_px"] - drift[0], x_ref_px=particles["x_px"] - drift[1]
     )
-    if pixel_size_um is not None:
-        for name in ("y", "x", "equivalent_diameter"):
-            particles[f"{name}_um"] = particles[f"{name}_px"] * pixel_size_um
-        particles["area_um2"] = particles["area_px"] * pixel_size_um**2
-    return particles[[c.name for c in columns]].astype({c.name: c.dtype for c in columns})
