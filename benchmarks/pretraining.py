@@ -25,7 +25,7 @@ from corroscope.learning.crops import CONTRAST_SCALE, contrasts
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.fit import fit
 from corroscope.learning.judge import Judged, count_at, judge, operating_point
-from corroscope.learning.settings import TrainSettings
+from corroscope.learning.settings import Pairing, TrainSettings
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import output_folder, write_json
 from corroscope.scoring.counts import Counts
@@ -38,6 +38,9 @@ FOLDS: Final = 5
 SIDE_PX: Final = 200
 EPOCHS: Final = 40
 """Budget of either network: epochs of 50 steps of 8 crops."""
+
+ALONE: Final = Pairing(alone=1)
+"""Networks that see single frames."""
 
 EPOCHS_SYNTHETIC: Final = 13
 """Of them on synthetic patches, for the network that is trained on both."""
@@ -68,7 +71,7 @@ def predict(
 
 def synthetic_alone(real: Sequence[Patch], out: Path, epochs: int, seed: int) -> dict[str, Any]:
     """Learn from synthetic patches, choose the threshold on others, judge on real ones."""
-    settings = TrainSettings(epochs=epochs, seed=seed)
+    settings = TrainSettings(epochs=epochs, seed=seed, pairing=ALONE)
     network, _ = fit(synthetic_patches(PATCHES, 2 + seed), [], settings, out, accelerator="cpu")
     chosen_on = synthetic_patches(100, 1000 + seed)
     point = operating_point(chosen_on, predict(network, chosen_on, settings))
@@ -95,7 +98,7 @@ def _sum(counts: Sequence[Counts], chosen: NDArray[np.bool_]) -> Counts:
 
 def first_part(out: Path) -> None:
     """Learn from synthetic patches what the second arm starts from."""
-    settings = TrainSettings(epochs=EPOCHS_SYNTHETIC, seed=0)
+    settings = TrainSettings(epochs=EPOCHS_SYNTHETIC, seed=0, pairing=ALONE)
     fit(synthetic_patches(PATCHES, 2), [], settings, out, accelerator="cpu")
 
 
@@ -106,7 +109,7 @@ def one_fold(
     arm, fold, seed = task
     training, validation = surface_folds(shared_surface(real), FOLDS)[fold]
     both = arm == "both"
-    settings = TrainSettings(epochs=EPOCHS - EPOCHS_SYNTHETIC * both, seed=seed)
+    settings = TrainSettings(epochs=EPOCHS - EPOCHS_SYNTHETIC * both, seed=seed, pairing=ALONE)
     network, _ = fit(
         [real[i] for i in training],
         [],

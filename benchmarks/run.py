@@ -8,6 +8,7 @@ clocks of their own. Afterwards the run is called again, to see what a finished 
 
 import argparse
 import os
+import resource
 import tempfile
 import time
 from datetime import datetime, timedelta
@@ -70,6 +71,7 @@ def main() -> None:
         f"{(ended['segment'] - ended['align']) / chosen.frames:.2f} s; "
         f"called again: {again_s:.1f} s in all"
     )
+    print(f"  most memory ever: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
     for stage, values in memory_mb.items():
         early = values[min(19, len(values) - 1)]
         print(

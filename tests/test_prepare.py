@@ -200,7 +200,7 @@ def test_a_rolling_reference_shows_what_has_happened_since(made: Path, tmp_path:
 def test_a_median_reference_is_aligned_to_as_well(made: Path, tmp_path: Path) -> None:
     corroscope.prepare(made / "frames", out=tmp_path, reference="median:3")
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["reference"].startswith("median of 3 frames from ")
+    assert manifest["reference"].startswith("median of 3 frames, ")
     assert manifest["settings"]["reference"] == "median:3"
 
 
@@ -313,6 +313,29 @@ def test_a_folder_that_was_left_half_done_is_done_again(made: Path, tmp_path: Pa
         corroscope.prepare(made / "frames", out=tmp_path, progress=stop)
     corroscope.prepare(made / "frames", out=tmp_path)
     assert len(files(tmp_path / "aligned")) == COUNT
+
+
+def test_a_stopped_call_does_not_leave_pictures_of_the_one_before(
+    made: Path, tmp_path: Path
+) -> None:
+    def stop(*told: object) -> None:
+        if told[:2] == ("write", 2):
+            raise KeyboardInterrupt
+
+    corroscope.prepare(made / "frames", out=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        corroscope.prepare(made / "frames", out=tmp_path, equalise=True, progress=stop)
+    assert len(files(tmp_path / "aligned")) == len(files(tmp_path / "difference")) == 2
+
+
+def test_a_reference_of_another_number_type_is_refused(made: Path, tmp_path: Path) -> None:
+    first = read_frame(files(made / "frames")[0])
+    tifffile.imwrite(tmp_path / "deep.tif", first.astype(np.uint16) * 256)
+    with pytest.raises(
+        FrameError, match=r"deep.tif: the reference is uint16, the frames are uint8"
+    ):
+        corroscope.prepare(made / "frames", out=tmp_path / "out", reference=tmp_path / "deep.tif")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_impossible_filter_is_refused(made: Path, tmp_path: Path) -> None:

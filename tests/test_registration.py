@@ -136,7 +136,7 @@ def test_what_moves_is_not_in_a_median(opened: Opener) -> None:
     frames.insert(3, NOISE)
     with opened(frames) as sequence:
         reference = find_reference(sequence, Choice("median", frames=5))
-    assert reference.name == "median of 5 frames from snap-10-00-00.tif"
+    assert reference.name == "median of 5 frames, snap-10-00-00.tif to snap-10-00-06.tif"
     assert reference.picture.dtype == np.float32
     inside = np.s_[8:-8, 8:-8]
     assert np.abs(reference.picture - view())[inside].max() < 8
@@ -147,7 +147,9 @@ def test_what_moves_is_not_in_a_median(opened: Opener) -> None:
 def test_a_median_of_more_frames_than_can_be_aligned_is_refused(opened: Opener) -> None:
     with (
         opened([view(), NOISE, None, view(1)]) as sequence,
-        pytest.raises(FrameError, match=r"snap-10-00-00.tif: only 2 of the 3 frames .* take fewer"),
+        pytest.raises(
+            FrameError, match=r"snap-10-00-00.tif: of it and .* only 2 of 3 for the median .* fewer"
+        ),
     ):
         find_reference(sequence, Choice("median", frames=3))
 

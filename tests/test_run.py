@@ -24,13 +24,13 @@ from corroscope import pipeline
 from corroscope.errors import BatchError, FrameError, OutputError, SettingsError
 from corroscope.frames.alignment import Aligner
 from corroscope.frames.contrast import relative_contrast
-from corroscope.frames.reading import read_frame
+from corroscope.frames.reading import frame_sha256, read_frame
 from corroscope.frames.resampling import aligned_reference
 from corroscope.journal import Journal
 from corroscope.learning.export import export_bundle
 from corroscope.learning.networks import build_network
 from corroscope.learning.settings import make_settings as make_train_settings
-from corroscope.outputs import write_png, written_here
+from corroscope.outputs import write_png
 from corroscope.segmentation import segmenter as segmenter_module
 from corroscope.segmentation.bundle import Bundle
 from corroscope.segmentation.engines import Engine, EngineName, Precision, start_engine
@@ -318,6 +318,19 @@ def test_frames_that_were_added_are_done_and_no_others(
     assert written(tmp_path / "out") == written(tmp_path / "whole")
 
 
+def test_a_frame_that_was_added_in_between_is_done_and_no_other(
+    folder: Path, tmp_path: Path, calls: Calls
+) -> None:
+    late = files(folder)[2]
+    late.rename(tmp_path / late.name)
+    corroscope.run(folder, out=tmp_path / "out")
+    (tmp_path / late.name).rename(late)
+    corroscope.run(folder, out=tmp_path / "out")
+    assert calls == {"measured": COUNT, "segmented": COUNT}
+    corroscope.run(folder, out=tmp_path / "whole")
+    assert written(tmp_path / "out") == written(tmp_path / "whole")
+
+
 def test_a_frame_that_has_changed_is_done_anew(folder: Path, tmp_path: Path, calls: Calls) -> None:
     before = corroscope.run(folder, out=tmp_path / "out")
     frame = read_frame(files(folder)[5])
@@ -413,19 +426,19 @@ def test_half_a_line_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path, {"a": 1}) as journal:
         for frame in (0, 1):
-            journal.write("align", frame, "x", {"dy": float("nan"), "name": "µ"})
+            journal.write("align", str(frame), {"dy": float("nan"), "name": "µ"})
     content = path.read_bytes()
     for cut in (1, 20):
         path.write_bytes(content[:-cut])
         with Journal(path, {"a": 1}) as journal:
-            assert journal.read("align", 1, "x") is None
-            assert np.isnan((journal.read("align", 0, "x") or {})["dy"])
-            journal.write("align", 1, "x", {"dy": 2})
-            assert journal.read("align", 1, "x") == {"dy": 2}
+            assert journal.read("align", "1") is None
+            assert np.isnan((journal.read("align", "0") or {})["dy"])
+            journal.write("align", "1", {"dy": 2})
+            assert journal.read("align", "1") == {"dy": 2}
     for cut in range(1, content.index(b"\n")):
         path.write_bytes(content[:cut])
         with Journal(path, {"a": 1}) as journal:
-            assert journal.read("align", 0, "x") is None
+            assert journal.read("align", "0") is None
         assert path.read_bytes() == content[: content.index(b"\n") + 1]
 
 
@@ -468,15 +481,15 @@ def test_a_journal_that_cannot_be_written_is_told_of(
         with pytest.raises(OutputError, match="journal.jsonl: cannot be written .No space left"):
             Journal(path, {})
     with Journal(path, {}) as journal:
-        journal.write("align", 0, "x", {"dy": 1})
+        journal.write("align", "0", {"dy": 1})
         before = path.read_bytes()
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", full)
             with pytest.raises(OutputError, match="make room, then run again and it goes on"):
-                journal.write("align", 1, "x", {"dy": 2})
+                journal.write("align", "1", {"dy": 2})
         assert path.read_bytes() == before
-        assert journal.read("align", 1, "x") is None
-        assert journal.read("align", 0, "x") == {"dy": 1}
+        assert journal.read("align", "1") is None
+        assert journal.read("align", "0") == {"dy": 1}
     with pytest.raises(OutputError, match="cannot be written .Is a directory"):
         Journal(tmp_path, {})
 
@@ -618,7 +631,7 @@ def test_other_references(made: Path, tmp_path: Path, reference: str) -> None:
     name = str(files(made / "frames")[1]) if reference == "file" else reference
     corroscope.run(made / "frames", out=tmp_path, reference=name)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    expected = name if reference == "file" else "median of 3 frames from "
+    expected = name if reference == "file" else "median of 3 frames, "
     assert manifest["reference"].startswith(expected)
     drift = pd.read_csv(tmp_path / "frames.csv")[["dy_px", "dx_px"]].to_numpy()
     truth = pd.read_csv(made / "truth" / "frames.csv")[["dy_px", "dx_px"]].to_numpy()
@@ -715,32 +728,56 @@ def test_the_sequence_itself_is_no_output_folder(folder: Path) -> None:
 
 
 def test_what_another_command_wrote_is_left_alone(made: Path) -> None:
-    with pytest.raises(OutputError, match="was written by corroscope synth; choose another"):
+    with pytest.raises(
+        OutputError, match="is not empty and was not written by corroscope run; choose"
+    ):
         corroscope.run(made / "frames", out=made)
     assert not (made / "masks").exists()
 
 
+def test_a_folder_of_something_else_is_no_output_folder(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "particles.csv").write_text("counted by hand")
+    with pytest.raises(OutputError, match="is not empty and was not written by corroscope run"):
+        corroscope.run(folder, out=tmp_path)
+    assert (tmp_path / "particles.csv").read_text() == "counted by hand"
+
+
 def test_a_mask_that_somebody_drew_is_left_alone(folder: Path, tmp_path: Path) -> None:
-    masks = tmp_path / "out" / "masks"
-    masks.mkdir(parents=True)
-    drawn = masks / f"{files(folder)[1].stem}_mask.png"
+    out = tmp_path / "out"
+    corroscope.run(folder, out=out)
+    drawn = out / "masks" / f"{files(folder)[1].stem}_mask.png"
     drawn.write_bytes(b"drawn by hand")
     with pytest.raises(OutputError, match="_mask.png: stands there already and was not written"):
-        corroscope.run(folder, out=tmp_path / "out")
+        corroscope.run(folder, out=out)
     assert drawn.read_bytes() == b"drawn by hand"
-    assert written_here(masks / f"{files(folder)[0].stem}_mask.png")
 
 
-def test_a_gaps_mask_is_removed_only_if_it_was_written_here(folder: Path, tmp_path: Path) -> None:
-    masks = tmp_path / "out" / "masks"
-    masks.mkdir(parents=True)
-    paths = files(folder)[1:3]
-    for path in paths:
-        tifffile.imwrite(path, NOISE)
-    stale, drawn = (masks / f"{path.stem}_mask.png" for path in paths)
-    write_png(stale, np.zeros((SIDE, SIDE), np.uint8))
+def test_masks_of_gaps_and_of_frames_that_are_gone_are_removed(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    corroscope.run(folder, out=out)
+    drawn = out / "masks" / "notes_mask.png"
     drawn.write_bytes(b"drawn by hand")
-    with pytest.raises(BatchError, match=f"2 of {COUNT} inputs failed"):
-        corroscope.run(folder, out=tmp_path / "out")
-    assert not stale.exists()
-    assert drawn.exists()
+    bad, gone = files(folder)[1:3]
+    tifffile.imwrite(bad, NOISE)
+    gone.unlink()
+    with pytest.raises(BatchError, match=f"1 of {COUNT - 1} inputs failed"):
+        corroscope.run(folder, out=out)
+    masks = {path.name for path in (out / "masks").iterdir()}
+    assert masks == {f"{path.stem}_mask.png" for path in files(folder) if path != bad} | {
+        "notes_mask.png"
+    }
+
+
+def test_a_flat_field_stands_in_the_manifest_and_decides(folder: Path, tmp_path: Path) -> None:
+    for name, grey in (("flat", 200), ("other", 180)):
+        flat = np.full((SIDE, SIDE), grey, np.uint8)
+        flat[: SIDE // 2] -= 20
+        tifffile.imwrite(tmp_path / f"{name}.tif", flat)
+    out = tmp_path / "out"
+    corroscope.run(folder, out=out, flat=tmp_path / "flat.tif")
+    settings = json.loads((out / "manifest.json").read_text())["settings"]
+    assert settings["flat field"] == frame_sha256(tmp_path / "flat.tif")
+    with pytest.raises(OutputError, match="holds a run with another flat field"):
+        corroscope.run(folder, out=out, flat=tmp_path / "other.tif")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
-from corroscope.errors import CorroscopeError, SettingsError
+from corroscope.errors import BatchError, CorroscopeError, SettingsError
 
 FAILED = 2
 """Exit code when something that was given is at fault."""
@@ -191,7 +191,7 @@ def _demo(chosen: argparse.Namespace) -> None:
     )
     print(f"Overview:  {folder / 'overview.png'}")
     print(f"Sequence:  {folder / 'sequence' / 'frames'}  (truth beside it)")
-    print(f"Result:    {folder / 'result'}  (particles.csv, masks, overlays)")
+    print(f"Result:    {folder / 'run'}  (particles.csv, frames.csv, masks)")
 
 
 def _segment(chosen: argparse.Namespace) -> None:
@@ -218,7 +218,7 @@ def _segment(chosen: argparse.Namespace) -> None:
 def _run(chosen: argparse.Namespace) -> None:
     import corroscope
 
-    with _bars() as show:
+    with _bars() as show, _remarks(chosen.out):
         particles = corroscope.run(
             chosen.sequence,
             out=chosen.out,
@@ -231,14 +231,13 @@ def _run(chosen: argparse.Namespace) -> None:
             progress=show,
             **_of_sequence(chosen),
         )
-    _print_remarks(chosen.out)
     print(f"{len(particles)} particles: {chosen.out}  (particles.csv, frames.csv, masks)")
 
 
 def _prepare(chosen: argparse.Namespace) -> None:
     import corroscope
 
-    with _bars() as show:
+    with _bars() as show, _remarks(chosen.out):
         frames = corroscope.prepare(
             chosen.sequence,
             out=chosen.out,
@@ -247,16 +246,23 @@ def _prepare(chosen: argparse.Namespace) -> None:
             progress=show,
             **_of_sequence(chosen),
         )
-    _print_remarks(chosen.out)
     print(f"{len(frames)} frames: {chosen.out}  (aligned, difference, frames.csv, drift.png)")
 
 
-def _print_remarks(out: str) -> None:
-    """What is out of the ordinary about a sequence: gaps, midnight, unknown times."""
+@contextmanager
+def _remarks(out: str) -> Iterator[None]:
+    """Tell what is out of the ordinary about a sequence: gaps, midnight, unknown times."""
     from corroscope.outputs import read_manifest
 
+    failure: BatchError | None = None
+    try:
+        yield
+    except BatchError as error:  # tables are written, and so is the manifest
+        failure = error
     for remark in read_manifest(out)["sequence"]["remarks"]:
         print(f"Note: {remark}")
+    if failure is not None:
+        raise failure
 
 
 def _of_sequence(chosen: argparse.Namespace) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def demo(
 ) -> Demo:
     """Make a short synthetic sequence and find its corrosion products.
 
-    Writes the sequence to ``sequence/`` as `corroscope.synth` does, and to ``result/``
+    Writes the sequence to ``sequence/`` as `corroscope.synth` does, and to ``run/``
     what `corroscope.run` makes of it: masks, tables and manifest; and ``overview.png``.
 
     Parameters
@@ -80,7 +80,7 @@ def demo(
     truth = sequence / "truth"
     takes = pd.read_csv(truth / "frames.csv")
     frames = [sequence / "frames" / image for image in takes["image"]]
-    result = folder / "result"
+    result = folder / "run"
     # The journal of an earlier demo would be of another sequence.
     (result / JOURNAL).unlink(missing_ok=True)
     particles = run(sequence / "frames", out=result, progress=progress)

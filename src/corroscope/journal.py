@@ -40,15 +40,15 @@ class Journal:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "journal.jsonl")
     ...     with Journal(path, {"threshold": 0.5}) as journal:
-    ...         journal.write("align", 0, "first.tif", {"dy_px": 1.5})
+    ...         journal.write("align", "first.tif", {"dy_px": 1.5})
     ...     with Journal(path, {"threshold": 0.5}) as journal:
-    ...         journal.read("align", 0, "first.tif"), journal.read("align", 0, "changed.tif")
+    ...         journal.read("align", "first.tif"), journal.read("align", "other.tif")
     ({'dy_px': 1.5}, None)
     """
 
     def __init__(self, path: str | Path, asked: dict[str, Any]) -> None:
         self._path = Path(path)
-        self._places: dict[tuple[str, int], tuple[str, int]] = {}
+        self._places: dict[tuple[str, str], int] = {}
         with contextlib.ExitStack() as opened:
             try:
                 # Unbuffered: what is written is with the system at once.
@@ -72,40 +72,39 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def read(self, stage: str, frame: int, key: str) -> dict[str, Any] | None:
+    def read(self, stage: str, key: str) -> dict[str, Any] | None:
         """What was kept of a frame.
 
         Parameters
         ----------
-        stage, frame
-            As it was written.
+        stage
+            Name of the stage.
         key
-            What the record depends on.
+            What the record depends on: which file, and all else but the run's settings.
 
         Returns
         -------
         dict or None
-            None where nothing was kept, or the key was another one.
+            None where nothing was kept.
         """
-        written = self._places.get((stage, frame))
-        if written is None or written[0] != key:
+        place = self._places.get((stage, key))
+        if place is None:
             return None
         with self._path.open("rb") as file:
-            file.seek(written[1])
+            file.seek(place)
             content: dict[str, Any] = json.loads(file.readline())["content"]
         return content
 
-    def write(self, stage: str, frame: int, key: str, content: dict[str, Any]) -> None:
+    def write(self, stage: str, key: str, content: dict[str, Any]) -> None:
         """Keep what was done for a frame.
 
         Parameters
         ----------
         stage
             Name of the stage.
-        frame
-            Number of the frame.
         key
-            What the record depends on; with another one it is not found again.
+            What the record depends on; with another one it is not found again. Not the
+            frame's number, which changes when others are added.
         content
             What JSON can hold; NaN is kept.
 
@@ -116,13 +115,13 @@ class Journal:
         """
         place = self._end
         try:
-            self._append({"stage": stage, "frame": frame, "key": key, "content": content})
+            self._append({"stage": stage, "key": key, "content": content})
         except OSError as error:
             # A full disk leaves half a line, which would hide the next one.
             with contextlib.suppress(OSError):
                 self._file.truncate(place)
             raise self._unwritable(error) from error
-        self._places[stage, frame] = (key, place)
+        self._places[stage, key] = place
 
     def _append(self, record: dict[str, Any]) -> None:
         line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
@@ -142,8 +141,7 @@ class Journal:
                     if number == 0:
                         begun = dict(record["asked"])
                     else:
-                        place = (str(record["key"]), end)
-                        self._places[str(record["stage"]), int(record["frame"])] = place
+                        self._places[str(record["stage"]), str(record["key"])] = end
                 except (ValueError, KeyError, TypeError):
                     # Half of the last line is what a crash leaves; anything else is none of ours.
                     half = _FIRST.startswith(line[: len(_FIRST)]) and not line.endswith(b"\n")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from corroscope.errors import FrameError, OutputError, SettingsError
 from corroscope.frames.contrast import relative_contrast
 from corroscope.frames.opening import open_sequence
-from corroscope.frames.reading import read_frame
+from corroscope.frames.reading import frame_sha256, read_frame
 from corroscope.frames.reference import (
     Choice,
     Reference,
@@ -153,15 +153,17 @@ def run(
         record = frames.record()
         folder = _own_folder(out, sequence)
         asked = _asked(segmenter, choice, picture)
+        for name, file in (("flat field", flat), ("dark field", dark)):
+            asked[name] = None if file is None else frame_sha256(file)
         with Journal(folder / JOURNAL, asked) as journal:
             course = _Run(frames, segmenter, registrar, choice, folder, journal, progress)
             registration = course.align()
             table = course.segment(registration)
             particles = course.write(registration, table, pixel_size)
+        _write_manifest(folder, record, picture.name, asked, segmenter, pixel_size)
         shown = course.overview(registration, table, particles)
         if shown is not None:
             draw_overview(shown, folder / "overview.png")
-        _write_manifest(folder, record, picture.name, asked, segmenter, pixel_size)
         registration.raise_failures(frames, int(table["segmented"].sum()))
     return particles
 
@@ -198,6 +200,7 @@ class _Run:
         self.choice = choice
         self.folder = folder
         self.masks = output_folder(folder / "masks")
+        self._refuse_foreign_masks()
         self.journal = journal
         self.progress = progress
         # Taken before anything is read: what changes meanwhile is done anew the next time.
@@ -212,13 +215,13 @@ class _Run:
         for number in range(len(self.frames)):
             key = self._fingerprints[number]
             double = number in self.frames.duplicates
-            kept = None if double else self.journal.read("align", number, key)
+            kept = None if double else self.journal.read("align", key)
             if kept is not None:
                 one = Measured(**kept)
             else:
                 one = self.registrar.measure(number, near)
                 if not one.problem:  # or it would stay one when it is not any more
-                    self.journal.write("align", number, key, asdict(one))
+                    self.journal.write("align", key, asdict(one))
             if one.aligned:
                 near = (one.dy_px, one.dx_px)
             measured.append(one)
@@ -237,9 +240,8 @@ class _Run:
                     segmented[number] = True
                 except FrameError as error:  # readable a moment ago
                     registration.remarks[number] = str(name_error(table["image"][number], error))
-            if not segmented[number]:
-                self._remove_stale(number)
             self._tell("segment", number)
+        self._remove_stale(segmented)
         return table.assign(segmented=segmented, particles=counts, remark=registration.remarks)
 
     def write(
@@ -251,7 +253,7 @@ class _Run:
         pieces = []
         with TableWriter(self.folder / "particles", columns) as writer:
             for number in np.flatnonzero(table["segmented"]).tolist():
-                kept = self.journal.read("segment", number, self._key(number, registration))
+                kept = self.journal.read("segment", self._key(number, registration))
                 assert kept is not None  # written by `segment`
                 dy, dx = registration.drift(number)
                 found = pd.DataFrame(kept["particles"])
@@ -287,8 +289,12 @@ class _Run:
             inside &= (columns >= 0) & (columns < mask.shape[1])
             here = (rows[inside], columns[inside])
             first_seen[here] = np.fmin(first_seen[here], times[number])
+        try:
+            frame = self.frames.frame(done[-1])
+        except FrameError:  # gone since; what it told is kept, but it cannot be shown
+            return None
         return Overview(
-            frame=self.frames.frame(done[-1]),
+            frame=frame,
             mask=mask,
             first_seen=first_seen,
             times=times,
@@ -301,20 +307,15 @@ class _Run:
     def _segment(self, number: int, registration: Registration) -> int:
         """Segment one frame, or find it in the journal; return the number of particles."""
         key = self._key(number, registration)
-        kept = self.journal.read("segment", number, key)
+        kept = self.journal.read("segment", key)
         mask_file = self._mask(number)
         if kept is not None and written_here(mask_file):
             return len(kept["particles"]["particle"])
-        if mask_file.exists() and not written_here(mask_file):
-            raise OutputError(
-                f"{mask_file}: stands there already and was not written by corroscope; choose "
-                "another output folder"
-            )
         frame = self.frames.frame(number)
         found = self.segmenter(frame, self._reference(number, registration))
         write_png(mask_file, (found.labels > 0).astype(np.uint8) * np.uint8(255))
         columns = {name: column.tolist() for name, column in found.particles.items()}
-        self.journal.write("segment", number, key, {"particles": columns})
+        self.journal.write("segment", key, {"particles": columns})
         return len(found.particles)
 
     def _key(self, number: int, registration: Registration) -> str:
@@ -340,10 +341,21 @@ class _Run:
     def _mask(self, number: int) -> Path:
         return self.masks / f"{self.frames.stems[number]}_mask.png"
 
-    def _remove_stale(self, number: int) -> None:
-        """What an earlier run found in a frame must not pass for this one's."""
-        if written_here(self._mask(number)):
-            self._mask(number).unlink()
+    def _refuse_foreign_masks(self) -> None:
+        for number in range(len(self.frames)):
+            mask_file = self._mask(number)
+            if mask_file.exists() and not written_here(mask_file):
+                raise OutputError(
+                    f"{mask_file}: stands there already and was not written by corroscope; "
+                    "choose another output folder"
+                )
+
+    def _remove_stale(self, segmented: NDArray[np.bool_]) -> None:
+        """What was found earlier in a frame that is a gap now, or gone, must not pass for ours."""
+        kept = {self._mask(number) for number in np.flatnonzero(segmented).tolist()}
+        for mask_file in self.masks.iterdir():
+            if mask_file not in kept and written_here(mask_file):
+                mask_file.unlink()
 
     def _tell(self, stage: str, number: int) -> None:
         if self.progress is not None:
@@ -354,9 +366,11 @@ def _own_folder(out: str | Path, sequence: str | Path) -> Path:
     if Path(out).resolve() == Path(sequence).resolve():
         raise OutputError(f"{out}: is the sequence itself; choose another output folder")
     folder = output_folder(out)
-    if (other := made_by(folder)) not in (None, COMMAND):
+    ours = made_by(folder) == COMMAND or (folder / JOURNAL).exists()
+    if any(folder.iterdir()) and not ours:
         raise OutputError(
-            f"{folder}: was written by corroscope {other}; choose another output folder"
+            f"{folder}: is not empty and was not written by corroscope {COMMAND}; choose another "
+            "output folder"
         )
     return folder
 

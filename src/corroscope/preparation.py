@@ -75,8 +75,8 @@ def prepare(
 
     Writes ``aligned/<stem>.tif`` in the frames' own number type, ``difference/<stem>.tif`` in a
     type that holds negative numbers, ``frames.csv`` and ``.parquet`` with drift and gain,
-    ``drift.png`` and ``manifest.json``. `corroscope.run` does all this by itself; here it can
-    be looked at, and used elsewhere.
+    ``drift.png`` and ``manifest.json``. `corroscope.run` does not need it: it aligns by itself, and
+    compares relative contrast, which no lamp changes. Here it can be looked at, and used elsewhere.
 
     Parameters
     ----------
@@ -142,6 +142,11 @@ def prepare(
             )
         picture = find_reference(frames, choice)
         registrar = Registrar(picture, frames)
+        if picture.picture.dtype not in (frames.dtype, np.float32):
+            raise FrameError(
+                f"{picture.name}: the reference is {picture.picture.dtype}, the frames are "
+                f"{frames.dtype}; give one of their number type"
+            )
         folder = _own_folder(out)
         manifest = {
             "command": COMMAND,
@@ -156,18 +161,18 @@ def prepare(
                 "equalise": equalise,
             },
         }
-        # First of all, so that a folder that was left half done is known for one of this command.
+        # First of all, so that a folder that was left half done is known for one of this command,
+        # and without what an earlier call has made with other settings.
         write_json(folder / MANIFEST, manifest)
-        registration = _align(frames, registrar, progress)
         folders = output_folder(folder / "aligned"), output_folder(folder / "difference")
+        for old in (*folders[0].glob("*.tif"), *folders[1].glob("*.tif")):
+            old.unlink()
+        registration = _align(frames, registrar, progress)
         shown: tuple[NDArray[np.float32] | None, NDArray[np.float32] | None] = (None, None)
         for number, stem in enumerate(frames.stems):
             aligned, changed = (folder / f"{stem}.tif" for folder in folders)
             compared = _compare(frames, number, picture, registration, choice)
-            if compared is None:  # what an earlier call made of it must not pass for this one's
-                aligned.unlink(missing_ok=True)
-                changed.unlink(missing_ok=True)
-            else:
+            if compared is not None:
                 plain, treated = compared
                 seen = _for_the_eye(_as_type(treated.frame, frames.dtype), denoise, equalise)
                 seen[~treated.covered] = 0

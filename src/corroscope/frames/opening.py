@@ -97,7 +97,7 @@ def open_sequence(
     ([0.0, 6.5], '30mM_1.6V-w-snaps-00-00-04.500', 1.6)
     """
     if interval_s is not None and not 0 < interval_s < float("inf"):
-        raise SettingsError(f"interval_s: {interval_s:g} s (allowed: above 0)")
+        raise SettingsError(f"interval: {interval_s:g} s (allowed: above 0)")
     if pattern is not None:
         check_pattern(pattern)
     if dark is not None and flat is None:

@@ -26,6 +26,7 @@ class Frames(Protocol):
 
     names: list[str]
     correct: Callable[[Frame], NDArray[np.float32]] | None
+    duplicates: dict[int, int]
 
     def __len__(self) -> int: ...
 
@@ -208,22 +209,27 @@ def _median(
     """Median of the first frames: what moves or comes and goes is not in it."""
     pictures = [first.astype(np.float32)]
     covered = np.ones(first.shape, bool)
-    for number in range(start + 1, len(sequence)):
+    near = (0.0, 0.0)
+    # A few bad frames are named when their turn comes; many would take it past the beginning.
+    for number in range(start + 1, min(start + 2 * count, len(sequence))):
         if len(pictures) == count:
             break
         try:
             frame = sequence.frame(number)
         except FrameError:
-            continue  # named when its turn comes; the next one does as well
-        drift = aligner.measure(frame, (0.0, 0.0))
-        if drift.aligned:
+            continue
+        drift = aligner.measure(frame, near)
+        if drift.aligned and number not in sequence.duplicates:
+            near = (drift.dy_px, drift.dx_px)
             moved, reached = shift_frame(frame, -drift.dy_px, -drift.dx_px)
             pictures.append(moved)
             covered &= reached
+            last = sequence.names[number]
     if len(pictures) < count:
         raise FrameError(
-            f"{sequence.names[start]}: only {len(pictures)} of the {count} frames for the median "
-            "can be read and aligned; take fewer, or the first frame"
+            f"{sequence.names[start]}: of it and the {2 * count - 1} frames after it, only "
+            f"{len(pictures)} of {count} for the median can be read and aligned; take fewer, or "
+            "the first frame"
         )
     picture = np.empty(first.shape, np.float32)
     for top in range(0, first.shape[0], _ROWS):  # a median of all at once takes twice the memory
@@ -231,4 +237,4 @@ def _median(
         picture[rows] = np.median([p[rows] for p in pictures], axis=0)
     # Where drift has brought in what some frames do not show, the first one has to do.
     picture[~covered] = pictures[0][~covered]
-    return Reference(picture, f"median of {count} frames from {sequence.names[start]}")
+    return Reference(picture, f"median of {count} frames, {sequence.names[start]} to {last}")

@@ -6,9 +6,10 @@ dark specks that nobody marked were there from the start. So particles are heale
 the reference, or pasted into the frame, or into both, or into the reference alone, and
 only what the frame alone has is to be found.
 
-Nothing of how it was made may tell: clean metal is healed as well, what is pasted goes
-through the same camera, and the reference is always a second picture, shifted and aligned
-again, with light and noise of its own.
+How a pair was made should tell as little as possible: clean metal is healed as well, and the
+reference is always a second picture, shifted and aligned again, with light and noise of its
+own. What is pasted into the frame alone keeps the light and noise of the crop that it was cut
+from, though, which may tell; pairs that were really taken guard against that.
 
 Z. Zheng et al., *Change is Everywhere: Single-Temporal Supervised Object Change Detection in
 Remote Sensing Imagery*, ICCV 2021, doi:10.1109/ICCV48922.2021.01491, made pseudo-pairs of single
@@ -196,7 +197,8 @@ def second_take(
     Returns
     -------
     ndarray of float32
-        ``(height, width)``, NaN where drift has brought in what it does not show.
+        ``(height, width)``, in some crops with NaN at two borders, as from `uncovered`; in
+        the others drift brings in mirrored metal there.
     """
     # The crop has noise of its own, which a second picture must not share.
     smooth = np.asarray(cv2.GaussianBlur(surface, (0, 0), rng.uniform(0.6, 1.0)), np.float32)

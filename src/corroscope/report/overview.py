@@ -1,7 +1,8 @@
 """What happened in a sequence, on one page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from corroscope.outputs import replacing
+
+LARGEST_SIDE_PX: Final = 1250
+"""Larger pictures are reduced; more than this the page does not show."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def draw_overview(shown: Overview, path: str | Path) -> None:
     ...     Path(folder, "o.png").stat().st_size > 0
     True
     """
+    shown = _reduced(shown)
     figure = Figure(figsize=(12, 8.6), layout="constrained")
     last, reached, number, size = figure.subplots(2, 2).ravel()
     _draw_last(last, shown)
@@ -87,6 +92,24 @@ def draw_overview(shown: Overview, path: str | Path) -> None:
     _draw_sizes(size, shown)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
+
+
+def _reduced(shown: Overview) -> Overview:
+    """The pictures at the size of the page: matplotlib would take a gigabyte for large ones."""
+    step = -(-max(shown.frame.shape) // LARGEST_SIDE_PX)
+    if step == 1:
+        return shown
+    frame, mask, first_seen = (
+        picture[: height * step, : width * step].reshape(height, step, width, step)
+        for height, width in [tuple(length // step for length in shown.frame.shape)]
+        for picture in (shown.frame, shown.mask, shown.first_seen)
+    )
+    return replace(
+        shown,
+        frame=frame.mean(axis=(1, 3)),
+        mask=np.asarray(mask.any(axis=(1, 3))),
+        first_seen=np.fmin.reduce(np.fmin.reduce(first_seen, axis=3), axis=1),
+    )
 
 
 def _draw_last(axes: Axes, shown: Overview) -> None:
