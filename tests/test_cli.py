@@ -101,10 +101,10 @@ def test_a_part_of_corroscope_that_is_missing_is_no_missing_extra(
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    for name in ("overview.png", "sequence/frames", "result"):
+    for name in ("overview.png", "sequence/frames", "run"):
         assert str(tmp_path / name) in said
         assert (tmp_path / name).exists()
-    found = pd.read_csv(tmp_path / "result" / "particles.csv")
+    found = pd.read_csv(tmp_path / "run" / "particles.csv")
     takes = pd.read_csv(tmp_path / "sequence" / "truth" / "frames.csv")
     assert f"Found {len(found)} particles in {len(takes)} frames" in said
 
@@ -171,7 +171,7 @@ def test_run(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert cli.main([*words, "--reference", "median:2", "--interval", "2.5"]) == 0
         streams = capsys.readouterr()
         table = pd.read_csv(tmp_path / "out" / "particles.csv")
-        assert f"{len(table)} particles: {tmp_path / 'out'}" in streams.out
+        assert f"{len(table)} particles in all frames: {tmp_path / 'out'}" in streams.out
         assert streams.err == ""
     assert "area_um2" in table.columns
     frames = pd.read_csv(tmp_path / "out" / "frames.csv")
@@ -222,7 +222,9 @@ def test_an_interrupted_run_says_so(
 
     monkeypatch.setattr("corroscope.frames.registration.Registrar.measure", interrupt)
     assert cli.main(["run", str(made / "frames"), "--out", str(tmp_path / "out")]) == 130
-    assert capsys.readouterr().err == "corroscope run: interrupted\n"
+    assert capsys.readouterr().err == (
+        "corroscope run: interrupted; the same command goes on where it was\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ def test_an_interrupted_run_says_so(
         (["--start", "18:27:60"], "--start 18:27:60: give a wall clock"),
         (["--reference", "median:1"], "reference median:1: give a number of frames from 2 to 25"),
         (["--reference", "rolling:0"], "reference rolling:0: give a number of frames from 1"),
-        (["--interval", "0"], "interval_s: 0 s (allowed: above 0)"),
+        (["--interval", "0"], "interval: 0 s (allowed: above 0)"),
         (["--pattern", "(", "--interval", "1"], "pattern"),
         (["--dark", "dark.tif"], "dark: is for the flat-field correction"),
         (["--flat", "flat.tif"], "flat.tif"),

@@ -271,7 +271,7 @@ def test_dark_specks_that_the_reference_has_are_no_particles(still: Path, tmp_pa
     first, *_, last = _frames(still)
     without = corroscope.segment([last], out=tmp_path / "without")
     compared = corroscope.segment([last], out=tmp_path / "compared", reference=first)
-    assert len(without) > 10
+    assert len(without) > 5
     assert len(compared) < len(without) / 5
     manifest = json.loads((tmp_path / "compared" / "manifest.json").read_text())
     digest = hashlib.sha256(first.read_bytes()).hexdigest()

@@ -103,7 +103,9 @@ def test_without_times_numbers_tell_the_order(tmp_path: Path) -> None:
     assert sequence.names == ["frame2.png", "frame10.PNG", "frame11.jpg"]
     assert np.isnan(sequence.time_s).all()
     assert sequence.clock == "unknown"
-    assert sequence.remarks == ["no times: neither names nor metadata tell them; give interval_s"]
+    assert sequence.remarks == [
+        "no times: neither names nor metadata tell them; give an interval (--interval)"
+    ]
     timed = open_sequence(tmp_path, interval_s=0.5)
     assert (timed.time_s.tolist(), timed.clock, timed.remarks) == ([0, 0.5, 1], "interval", [])
 
@@ -174,7 +176,7 @@ def test_a_pattern_that_some_names_do_not_fit(tmp_path: Path) -> None:
 def test_settings_that_are_out_of_range_or_of_no_use(tmp_path: Path) -> None:
     (tmp_path / "frame1.png").touch()
     for interval_s in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(SettingsError, match="interval_s: .*allowed: above 0"):
+        with pytest.raises(SettingsError, match="interval: .*allowed: above 0"):
             open_sequence(tmp_path, interval_s=interval_s)
     with pytest.raises(SettingsError, match="start: is only for names with a clock; leave it out"):
         open_sequence(tmp_path, start=5)

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from corroscope.errors import OutputError
+from corroscope.outputs import made_by, read_manifest
 from corroscope.tables import EVENTS
 from corroscope.tabulation import TableWriter, write_table
 
@@ -62,3 +63,12 @@ def test_a_table_that_cannot_be_finished_leaves_nothing(
     with pytest.raises(OutputError, match="events.parquet: cannot be written .No space left"):
         write_table(tmp_path / "events", ROWS, EVENTS)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_manifest_that_is_missing_or_broken(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"manifest.json: cannot be read"):
+        read_manifest(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(OutputError, match=r"manifest.json: cannot be read .*; run the command"):
+        read_manifest(tmp_path)
+    assert made_by(tmp_path) is None

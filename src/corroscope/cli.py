@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"corroscope {chosen.command}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(f"corroscope {chosen.command}: interrupted", file=sys.stderr)
+        kept = "; the same command goes on where it was" if chosen.command == "run" else ""
+        print(f"corroscope {chosen.command}: interrupted{kept}", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -231,7 +232,9 @@ def _run(chosen: argparse.Namespace) -> None:
             progress=show,
             **_of_sequence(chosen),
         )
-    print(f"{len(particles)} particles: {chosen.out}  (particles.csv, frames.csv, masks)")
+    print(
+        f"{len(particles)} particles in all frames: {chosen.out}  (overview.png, particles.csv, …)"
+    )
 
 
 def _prepare(chosen: argparse.Namespace) -> None:

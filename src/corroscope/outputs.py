@@ -183,7 +183,7 @@ def made_by(folder: str | Path) -> str | None:
     """
     try:
         return str(read_manifest(folder)["command"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OutputError, KeyError, TypeError):
         return None
 
 
@@ -200,6 +200,11 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     dict
         What it says.
 
+    Raises
+    ------
+    OutputError
+        If there is none, or it is broken.
+
     Examples
     --------
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -207,7 +212,11 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     ...     read_manifest(folder)
     {'command': 'run'}
     """
-    manifest: dict[str, Any] = json.loads(Path(folder, MANIFEST).read_text(encoding="utf-8"))
+    path = Path(folder, MANIFEST)
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: cannot be read ({error}); run the command again") from error
     return manifest
 
 

@@ -242,7 +242,9 @@ class _Run:
                     registration.remarks[number] = str(name_error(table["image"][number], error))
             self._tell("segment", number)
         self._remove_stale(segmented)
-        return table.assign(segmented=segmented, particles=counts, remark=registration.remarks)
+        known = pd.array(counts, dtype="Int64")
+        known[~segmented] = pd.NA  # a gap, not a zero
+        return table.assign(segmented=segmented, particles=known, remark=registration.remarks)
 
     def write(
         self, registration: Registration, table: pd.DataFrame, pixel_size_um: float | None
@@ -283,8 +285,11 @@ class _Run:
         for number in done:
             mask = read_frame(self._mask(number)) > 0
             rows, columns = np.nonzero(mask)
-            rows = rows - round(float(registration.dy_px[number]))
-            columns = columns - round(float(registration.dx_px[number]))
+            # Where that is in the last frame, which is shown.
+            rows = rows + round(float(registration.dy_px[done[-1]] - registration.dy_px[number]))
+            columns = columns + round(
+                float(registration.dx_px[done[-1]] - registration.dx_px[number])
+            )
             inside = (rows >= 0) & (rows < mask.shape[0])
             inside &= (columns >= 0) & (columns < mask.shape[1])
             here = (rows[inside], columns[inside])

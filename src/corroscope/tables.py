@@ -27,7 +27,7 @@ class Column(NamedTuple):
 PARTICLES: Final = (
     Column("image", "str", "", "file name of the image"),
     Column("frame", "int64", "", "0, 1, … in the order given"),
-    Column("time_s", "float64", "s", "time of the frame; empty where unknown"),
+    Column("time_s", "float64", "s", "time from the first frame; empty where unknown"),
     Column("particle", "int64", "", "1, 2, … in each image, from top to bottom"),
     Column("y_px", "float64", "px", "row of the centroid, pixel centres at integers"),
     Column("x_px", "float64", "px", "column of the centroid"),
@@ -76,7 +76,7 @@ ALIGNED_FRAMES: Final = (
 SEGMENTED_FRAMES: Final = (
     *ALIGNED_FRAMES[:-1],
     Column("segmented", "bool", "", "false for a gap: nothing is known of its particles"),
-    Column("particles", "int64", "", "number of particles found; 0 in a gap"),
+    Column("particles", "Int64", "", "number of particles found; empty in a gap"),
     ALIGNED_FRAMES[-1],
 )
 """One row for each frame of a run."""

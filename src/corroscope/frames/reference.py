@@ -194,6 +194,10 @@ def check_name(path: str | Path) -> None:
 
 
 def _from_file(sequence: Frames, file: Path) -> Reference:
+    if not file.exists():
+        raise FrameError(
+            f"{file}: no such file for a reference; give first, median:5, rolling:20 or an image"
+        )
     picture: NDArray[Any] = read_frame(file)
     if sequence.correct is not None:
         try:

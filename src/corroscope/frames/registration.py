@@ -210,8 +210,9 @@ class Registration:
                 "image": sequence.names,
                 "frame": np.arange(frames),
                 "time_s": sequence.time_s,
-                "dy_px": self.dy_px,
-                "dx_px": self.dx_px,
+                # What was taken from the frames around is no measurement.
+                "dy_px": np.where(self.aligned, self.dy_px, np.nan),
+                "dx_px": np.where(self.aligned, self.dx_px, np.nan),
                 "gain": [m.gain for m in self.measured],
                 "drift_sigma_px": np.where(np.isfinite(sigma_px), sigma_px, np.nan),
                 "correlation": [m.correlation for m in self.measured],

@@ -108,7 +108,9 @@ class FrameSequence:
         self.duplicates = self.times.duplicates
         self.remarks = [*source.remarks, *self.times.remarks]
         if self.clock == "unknown":
-            self.remarks.append("no times: neither names nor metadata tell them; give the interval")
+            self.remarks.append(
+                "no times: neither names nor metadata tell them; give an interval (--interval)"
+            )
         self._like: tuple[str, tuple[int, int], np.dtype[np.generic]] | None = None
         self._closed = False
 

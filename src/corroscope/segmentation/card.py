@@ -106,7 +106,8 @@ def render_model_card(card: Card) -> str:
         f"σ = {card.background_sigma_px:g} px, native resolution"
         + ("" if card.channels == 1 else "; its difference to the reference; where there is one"),
         f"- A pixel sees {'the whole window' if sees is None else f'{sees} px each way'}",
-        f"- Operating point: probability ≥ {card.threshold:g}, at least {card.min_area_px} px",
+        f"- Operating point: probability ≥ {card.threshold:g}, at least {card.min_area_px} px"
+        + ("" if card.channels == 1 else "; chosen without a reference, used with one as well"),
         f"- SHA-256 of `model.onnx`: `{card.network_sha256}`",
         "",
     ]

@@ -19,6 +19,7 @@ from corroscope.frames.reference import check_name, name_error
 from corroscope.frames.resampling import aligned_reference
 from corroscope.outputs import (
     MANIFEST,
+    made_by,
     output_folder,
     versions,
     write_json,
@@ -110,6 +111,8 @@ def segment(
         min_area_px=min_area,
     )
     before = None if reference is None else Before(Path(reference), segmenter)
+    if (other := made_by(out)) not in (None, "segment"):
+        raise OutputError(f"{out}: was written by corroscope {other}; choose another output folder")
     _refuse_to_replace(paths, Path(out))
     folder = output_folder(out)
     manifest: dict[str, Any] = {
