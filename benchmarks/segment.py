@@ -70,7 +70,8 @@ def reference_recipe(path: Path, network: torch.nn.Module) -> int:
 
 def file_to_table(path: Path, segmenter: corroscope.Segmenter, folder: Path) -> None:
     """From the file to its table of particles, written."""
-    particles = segmenter(read_frame(path)).particles
+    nowhere = dict.fromkeys(("time_s", "y_ref_px", "x_ref_px"), float("nan"))
+    particles = segmenter(read_frame(path)).particles.assign(image=path.name, frame=0, **nowhere)
     write_table(folder / "particles", particles, PARTICLES)
 
 
