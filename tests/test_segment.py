@@ -345,12 +345,12 @@ def test_a_bundle_that_sees_single_frames_takes_no_reference(
     still: Path, alone: Path, tmp_path: Path
 ) -> None:
     first, *_, last = _frames(still)
-    with pytest.raises(SettingsError, match="bundle 'alone' sees single frames only; leave --ref"):
+    with pytest.raises(SettingsError, match="bundle 'alone' sees single frames only; choose one"):
         corroscope.segment([last], out=tmp_path / "out", model=alone, reference=first)
     assert not (tmp_path / "out").exists()
     corroscope.segment([last], out=tmp_path / "out", model=alone)
     segmenter = Segmenter(load_bundle(alone))
-    with pytest.raises(SettingsError, match="bundle 'alone' sees single frames only; leave the"):
+    with pytest.raises(SettingsError, match="bundle 'alone' sees single frames only; choose one"):
         segmenter(read_frame(last), np.zeros((160, 160), np.float32))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from corroscope.errors import FrameError, OutputError, SettingsError
+from corroscope.errors import FrameError, OutputError
 from corroscope.frames.contrast import relative_contrast
 from corroscope.frames.opening import open_sequence
 from corroscope.frames.reading import frame_sha256, read_frame
@@ -42,7 +42,7 @@ from corroscope.outputs import (
 from corroscope.report.overview import Overview, draw_overview
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
-from corroscope.segmentation.particles import complete_particles
+from corroscope.segmentation.particles import check_pixel_size, complete_particles
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.tables import PARTICLES, PARTICLES_UM, SEGMENTED_FRAMES
 from corroscope.tabulation import TableWriter, write_table
@@ -130,8 +130,7 @@ def run(
     ...     sorted(path.name for path in Path(folder, "result").iterdir())[:3]
     ['frames.csv', 'frames.parquet', 'journal.jsonl']
     """
-    if pixel_size is not None and not 0 < pixel_size < float("inf"):
-        raise SettingsError(f"pixel size {pixel_size:g} µm: must be a positive number")
+    check_pixel_size(pixel_size)
     choice = parse_choice(reference)
     segmenter = Segmenter(
         load_bundle(model),
@@ -140,11 +139,7 @@ def run(
         threshold=threshold,
         min_area_px=min_area,
     )
-    if not segmenter.compares:
-        raise SettingsError(
-            f"bundle {segmenter.bundle.card.name!r} sees single frames only; choose one that was "
-            "trained to compare, or use corroscope segment"
-        )
+    segmenter.require_comparing()
     with open_sequence(
         sequence, pattern=pattern, interval_s=interval, start=start, flat=flat, dark=dark
     ) as frames:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from corroscope.errors import SettingsError
 from corroscope.tables import PARTICLES, PARTICLES_UM
 
 
@@ -124,6 +125,27 @@ def measure_particles(
             "bbox_right_px": right,
         }
     )
+
+
+def check_pixel_size(pixel_size_um: float | None) -> None:
+    """Refuse a pixel size that is none.
+
+    Parameters
+    ----------
+    pixel_size_um
+        Side of a pixel in µm; None where it is unknown.
+
+    Raises
+    ------
+    SettingsError
+        If it is not a positive number.
+
+    Examples
+    --------
+    >>> check_pixel_size(0.42)
+    """
+    if pixel_size_um is not None and not 0 < pixel_size_um < float("inf"):
+        raise SettingsError(f"pixel size {pixel_size_um:g} µm: must be a positive number")
 
 
 def complete_particles(tables: Sequence[pd.DataFrame], pixel_size_um: float | None) -> pd.DataFrame:

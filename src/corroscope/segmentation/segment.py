@@ -29,7 +29,7 @@ from corroscope.outputs import (
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
 from corroscope.segmentation.overlay import draw_overlay
-from corroscope.segmentation.particles import complete_particles
+from corroscope.segmentation.particles import check_pixel_size, complete_particles
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.tables import PARTICLES, PARTICLES_UM
 from corroscope.tabulation import write_table
@@ -101,8 +101,7 @@ def segment(
     paths = [Path(images)] if isinstance(images, str | Path) else [Path(i) for i in images]
     if not paths:
         raise SettingsError("no images given; name at least one image file")
-    if pixel_size is not None and not 0 < pixel_size < float("inf"):
-        raise SettingsError(f"pixel size {pixel_size:g} µm: must be a positive number")
+    check_pixel_size(pixel_size)
     segmenter = Segmenter(
         load_bundle(model),
         engine=engine,
@@ -240,11 +239,7 @@ class Before:
     """
 
     def __init__(self, path: Path, segmenter: Segmenter) -> None:
-        if not segmenter.compares:
-            raise SettingsError(
-                f"bundle {segmenter.bundle.card.name!r} sees single frames only; leave "
-                "--reference out or choose a bundle that compares"
-            )
+        segmenter.require_comparing()
         check_name(path)
         self.path = path
         picture = read_frame(path)

@@ -96,6 +96,20 @@ class Segmenter:
         """Whether the network can compare a frame with a reference."""
         return self.bundle.card.channels > 1
 
+    def require_comparing(self) -> None:
+        """Refuse a network that cannot compare a frame with a reference.
+
+        Raises
+        ------
+        SettingsError
+            If it sees single frames only.
+        """
+        if not self.compares:
+            raise SettingsError(
+                f"bundle {self.bundle.card.name!r} sees single frames only; choose one that was "
+                "trained to compare, or segment single frames without a reference"
+            )
+
     def __call__(
         self,
         frame: NDArray[np.uint8 | np.uint16 | np.float32],
@@ -156,11 +170,8 @@ class Segmenter:
             If there is a reference and the network sees single frames only.
         """
         card = self.bundle.card
-        if reference is not None and not self.compares:
-            raise SettingsError(
-                f"bundle {card.name!r} sees single frames only; leave the reference out or "
-                "choose a bundle that compares"
-            )
+        if reference is not None:
+            self.require_comparing()
         if reference is not None and reference.shape != contrast.shape:
             raise FrameError(
                 f"reference of shape {reference.shape} for a frame of {contrast.shape}; give one "
