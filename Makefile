@@ -9,7 +9,7 @@ SOURCE := 74 of the 100 annotated patches published with AnesSAD/Pitting_corrosi
 	doi:10.5281/zenodo.14653184, to be cited. The recipe (width, pasted particles, epochs) was chosen on \
 	folds of the same patches. Besides, synthetic runs made by corroscope itself
 
-.PHONY: demo install test check bench reference realism pretraining bundle clean
+.PHONY: demo install test check bench reference realism pretraining bundle soak clean
 
 demo: $(VENV)/.core
 	$(BIN)/corroscope demo --out corroscope-demo
@@ -50,6 +50,10 @@ bundle: $(VENV)/.all
 	$(BIN)/corroscope train $(DATASET) --out build/bundle --cross-validate \
 		--name reference-1 --source "$(SOURCE)"
 	cp build/bundle/train1/bundle/* src/corroscope/segmentation/shipped/
+
+# 200 kills and 10 000 steps of undo and redo on an annotation store (half an hour).
+soak: $(VENV)/.all
+	$(BIN)/python tests/test_store.py
 
 clean:
 	rm -rf $(VENV) corroscope-demo

@@ -7,6 +7,7 @@ with code 2::
     CorroscopeError
     ├── FrameError          an image that is missing, broken or not an image
     ├── DatasetError        a folder of images and masks that does not fit together
+    ├── AnnotationError     a click, a point or an object that cannot be, or a store of them
     ├── BundleError         a model bundle that is missing, incomplete or altered
     ├── EngineError         an inference engine that is unknown or cannot run here
     ├── SettingsError       a setting outside its range
@@ -33,6 +34,10 @@ class FrameError(CorroscopeError):
 
 class DatasetError(CorroscopeError):
     """A folder of images and masks that does not fit together."""
+
+
+class AnnotationError(CorroscopeError):
+    """A click, a point or an annotated object that cannot be, or a store that is broken."""
 
 
 class BundleError(CorroscopeError):

@@ -1,0 +1,116 @@
+"""What has been done to one image's objects, and undone, without limit. No file is touched here."""
+
+from collections.abc import Iterator, Mapping
+
+from corroscope.annotation.instances import Instance
+
+Objects = dict[int, Instance]
+"""Objects by their number."""
+
+Change = Mapping[int, Instance | None]
+"""What objects become by an action: new or altered ones, and None for removed ones."""
+
+
+class History:
+    """The objects of an image and the actions that led to them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> speck = Instance.of(np.ones((2, 2), bool))
+    >>> history = History()
+    >>> history.apply({1: speck})
+    >>> history.apply({1: None})
+    >>> history.undo(), list(history.objects)
+    (True, [1])
+    """
+
+    def __init__(self) -> None:
+        self.objects: Objects = {}
+        self.next_number = 1
+        """Of the next new object; numbers are never used twice."""
+        self._done: list[tuple[Change, Change]] = []  # what was, what is since
+        self._undone: list[tuple[Change, Change]] = []
+        self._last: Change = {}  # what was before the last step, be it an undo
+
+    @property
+    def ever(self) -> bool:
+        """Whether anything has ever been done, even if it is undone."""
+        return bool(self._done or self._undone)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether anything has been done that is not undone."""
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether anything is undone that can be done again."""
+        return bool(self._undone)
+
+    def earlier(self) -> Iterator[Objects]:
+        """Go back in time.
+
+        Yields
+        ------
+        dict of int to Instance
+            The objects before the last step, then before each action that is not undone, the
+            last one first.
+        """
+        yield _changed(self.objects, self._last)
+        objects = self.objects
+        for before, _ in reversed(self._done):
+            objects = _changed(objects, before)
+            yield objects
+
+    def apply(self, change: Change) -> None:
+        """Do something new; what was undone before can no longer be redone.
+
+        Parameters
+        ----------
+        change
+            What objects become; may be empty, for an image that was looked at and is in order.
+        """
+        before = {number: self.objects.get(number) for number in change}
+        self._done.append((before, dict(change)))
+        self._undone.clear()
+        self.next_number = max([self.next_number, *(number + 1 for number in change)])
+        self._become(change)
+
+    def undo(self) -> bool:
+        """Take the last action back.
+
+        Returns
+        -------
+        bool
+            False where there is none.
+        """
+        if not self._done:
+            return False
+        self._undone.append(self._done.pop())
+        self._become(self._undone[-1][0])
+        return True
+
+    def redo(self) -> bool:
+        """Do again what was taken back last.
+
+        Returns
+        -------
+        bool
+            False where there is nothing.
+        """
+        if not self._undone:
+            return False
+        self._done.append(self._undone.pop())
+        self._become(self._done[-1][1])
+        return True
+
+    def _become(self, change: Change) -> None:
+        self._last = {number: self.objects.get(number) for number in change}
+        self.objects = _changed(self.objects, change)
+
+
+def _changed(objects: Objects, change: Change) -> Objects:
+    changed = {number: old for number, old in objects.items() if number not in change}
+    changed.update((number, new) for number, new in change.items() if new is not None)
+    return changed
