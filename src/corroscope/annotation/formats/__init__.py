@@ -1,0 +1,1 @@
+"""How others write masks down; one module a format, each with `write` and `read`."""
