@@ -156,7 +156,7 @@ class Store:
         """
         objects = self._current(image).objects
         return AnnotatedImage(
-            image, self._shape(image), tuple(o for _, o in sorted(objects.items()))
+            image, self.shape(image), tuple(o for _, o in sorted(objects.items()))
         )
 
     def annotated(self, image: str) -> bool:
@@ -347,13 +347,13 @@ class Store:
             history = self._histories[image]
             self._write(image, action, {}, None)
             _ = history.undo() if action == "undo" else history.redo()
-            self._snapshots.write(self._pairs[image], history.objects, self._shape(image))
+            self._snapshots.write(self._pairs[image], history.objects, self.shape(image))
         return possible
 
     def _commit(
         self, image: str, action: str, change: Change, how: Mapping[str, Any] | None
     ) -> None:
-        shape = self._shape(image)
+        shape = self.shape(image)
         for instance in change.values():
             if instance is not None and not instance.fits(shape):
                 raise AnnotationError(
@@ -374,7 +374,7 @@ class Store:
                 "corroscope": self._version,
                 "annotator": self._annotator,
                 "image": image,
-                "shape": list(self._shape(image)),
+                "shape": list(self.shape(image)),
                 "action": action,
                 "objects": encode(change),
                 "how": dict(how or {}),
@@ -389,11 +389,11 @@ class Store:
         if self._snapshots.unchanged(self._pairs[image]):
             return history
         pair = self._pairs[image]
-        foreign = self._snapshots.foreign(pair, history, self._shape(image))
+        foreign = self._snapshots.foreign(pair, history, self.shape(image))
         if foreign is not None:
             self._commit(image, "adopt", foreign, {"from": "the mask that was found"})
         elif history.ever:
-            self._snapshots.write(pair, history.objects, self._shape(image))
+            self._snapshots.write(pair, history.objects, self.shape(image))
         return history
 
     def _known(self, image: str, number: int) -> Instance:
@@ -402,7 +402,26 @@ class Store:
             raise AnnotationError(f"{image}: has no object {number}; it may have been removed")
         return objects[number]
 
-    def _shape(self, image: str) -> tuple[int, int]:
+    def shape(self, image: str) -> tuple[int, int]:
+        """Return an image's height and width.
+
+        Parameters
+        ----------
+        image
+            Its file name.
+
+        Returns
+        -------
+        tuple of int
+            In pixels.
+
+        Raises
+        ------
+        AnnotationError
+            If the image has another size than when it was annotated.
+        FrameError
+            If it cannot be read.
+        """
         if image not in self._shapes:
             height, width = read_frame(self._folder / image).shape
             told = next(

@@ -120,7 +120,7 @@ class OnnxRuntimeEngine:
         if precision == "bf16":
             raise EngineError("ONNX Runtime runs this network in f32 only; use precision f32")
         self.precision: Literal["f32", "bf16"] = "f32"
-        onnxruntime = _import_onnxruntime()
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # By default it counts the machine's processors, not those we may use.
@@ -187,12 +187,27 @@ def _imported(name: str) -> ModuleType:
         ) from error
 
 
-def _import_onnxruntime() -> ModuleType:
+def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime with its telemetry off.
 
     Its official builds write a device identifier to the home folder and report at
     start; only the environment can forbid that, and only before the first import. The
     variable has had two names. The call covers a host that imported it before us.
+
+    Returns
+    -------
+    module
+        ``onnxruntime``.
+
+    Raises
+    ------
+    EngineError
+        If it is not installed.
+
+    Examples
+    --------
+    >>> import_onnxruntime().__name__
+    'onnxruntime'
     """
     for name in ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED"):
         os.environ.setdefault(name, "1")
