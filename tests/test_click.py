@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,24 @@ def test_a_click_outside_the_image_is_told(point: tuple[float, float]) -> None:
         annotation.contour_from_click(_picture(3), (60, 70), include=[point])
 
 
+@pytest.mark.parametrize("point", [("a", "b"), (1, 2, 3), None, 7])
+def test_what_is_no_point_is_told(point: Any) -> None:
+    with pytest.raises(AnnotationError, match="a row and a column"):
+        annotation.contour_from_click(_picture(3), point)
+
+
+def test_no_clicks_find_nothing() -> None:
+    assert annotation.instances_from_clicks(_picture(3), []) == []
+
+
+def test_further_clicks_that_contradict_or_are_far_away_are_told() -> None:
+    image = _picture(3, shape=(400, 400))
+    with pytest.raises(AnnotationError, match="taken in and left out"):
+        annotation.contour_from_click(image, (60, 70), include=[(62, 70)], exclude=[(62, 70)])
+    with pytest.raises(AnnotationError, match="farther than 96 px"):
+        annotation.contour_from_click(image, (60, 70), include=[(300, 300)])
+
+
 @pytest.mark.parametrize(
     "image", [np.zeros((3, 4, 3)), np.zeros((0, 5)), np.zeros((5, 5), complex), np.zeros(5)]
 )
@@ -182,6 +201,8 @@ def test_candidates_come_best_first_and_none_twice() -> None:
     assert len({one.instance for one in found}) == len(found)
     for one in found:
         assert _iou(paint([one.instance], image.shape), _disc(4.5)) > 0.6
+    with pytest.raises(AnnotationError, match="one frame"):
+        annotation.candidates_from_click(image, (60, 70), model=np.zeros((3, 3), bool))
     elsewhere = annotation.candidates_from_click(image, (60, 70), model=_disc(3, (20, 20)))
     assert "model" not in {one.method for one in elsewhere}
 

@@ -95,6 +95,10 @@ def test_points_that_cannot_be_are_told() -> None:
         contour_from_points(image, [(22, 35), (30, 43), (22, 35.2)])
     with pytest.raises(AnnotationError, match=r"point 2 \(60, 3\) is outside"):
         contour_from_points(image, [(3, 3), (60, 3)])
+    with pytest.raises(AnnotationError, match="a row and a column"):
+        contour_from_points(image, [(3, 3, 3), (5, 5, 5)])  # type: ignore[list-item]
+    with pytest.raises(AnnotationError, match="enclose no pixel"):
+        contour_from_points(np.zeros(SHAPE), [(10, 10), (11, 10), (12, 10)])
     with pytest.raises(AnnotationError, match="inside point"):
         contour_from_points(image, [(3, 3), (20, 3)], inside=(-9, 0))
     with pytest.raises(AnnotationError, match="grey"):

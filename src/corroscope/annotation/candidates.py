@@ -61,7 +61,7 @@ def candidates_from_click(
     Raises
     ------
     AnnotationError
-        As `corroscope.annotation.contour_from_click`.
+        As `corroscope.annotation.contour_from_click`, or if `model` is of another size.
 
     Examples
     --------
@@ -73,6 +73,11 @@ def candidates_from_click(
     ... )
     ('front', True)
     """
+    if model is not None and model.shape != np.shape(image):
+        raise AnnotationError(
+            f"the model's mask has the shape {model.shape}, the image {np.shape(image)}; they must "
+            "be of one frame"
+        )
     front = find_front(image, point, network=network)
     seed = np.unravel_index(int(front.reached[0]), front.probability.shape)
     pixel = (int(seed[0]) + front.corner_px[0], int(seed[1]) + front.corner_px[1])

@@ -91,8 +91,8 @@ def contour_from_click(
     Raises
     ------
     AnnotationError
-        If a click is outside the image, nothing stands out there, or what does is larger than
-        the largest window (192 px).
+        If a click is outside the image, nothing stands out there, what does is larger than the
+        largest window (192 px), or further clicks contradict one another or are too far away.
 
     Examples
     --------
@@ -280,13 +280,16 @@ def _grown_front(
     network: ClickNetwork,
     latest: float,
 ) -> Front:
-    larger = False
+    if any((out == within).all() for out in removed for within in (pixel, *kept)):
+        raise AnnotationError(f"click {told}: a place is to be taken in and left out; choose one")
+    seen = larger = False
     for scale in SCALES:
         corner = pixel - (scale * CENTRE + scale // 2)
         size = scale * WINDOW_PX
         inner = np.array([other - corner for other in (*kept, *removed)], np.int64).reshape(-1, 2)
         if ((inner < scale * MARGIN) | (inner >= size - scale * MARGIN)).any():
             continue
+        seen = True
         shown = surroundings(image, pixel[None], scale)
         if shown.contrast[0] <= 0 or _within_something(image, pixel, shown, scale):
             continue
@@ -310,6 +313,11 @@ def _grown_front(
         raise AnnotationError(
             f"click {told}: what is dark there is larger than {SCALES[-1] * WINDOW_PX} px; "
             "draw it with points on its contour"
+        )
+    if not seen:
+        raise AnnotationError(
+            f"click {told}: a further click is farther than {SCALES[-1] * CENTRE} px from it; "
+            "click there first"
         )
     raise AnnotationError(f"click {told}: nothing stands out there; click into a dark spot")
 
@@ -403,7 +411,14 @@ def grey_image(image: ArrayLike) -> NDArray[np.generic]:
 
 
 def _points(shape: tuple[int, ...], points: ArrayLike) -> NDArray[np.float64]:
-    clicks = np.asarray(points, np.float64).reshape(-1, 2)
+    try:
+        clicks = np.asarray(points, np.float64)
+    except (TypeError, ValueError):
+        clicks = np.empty((1, 0))
+    if clicks.size == 0 and clicks.ndim < 2:
+        clicks = clicks.reshape(0, 2)
+    if clicks.ndim != 2 or clicks.shape[1] != 2:
+        raise AnnotationError("a click is a row and a column, two numbers; these are not")
     inside = ((clicks >= -0.5) & (clicks < np.array(shape) - 0.5)).all(axis=1)
     if not inside.all():
         raise AnnotationError(

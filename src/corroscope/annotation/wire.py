@@ -105,8 +105,8 @@ def contour_from_points(
     Raises
     ------
     AnnotationError
-        If there are fewer than two points, two coincide, or one is outside the image or not a
-        number there.
+        If there are fewer than two points, two coincide, they enclose no pixel, or one is outside
+        the image or not a number there.
 
     References
     ----------
@@ -123,7 +123,10 @@ def contour_from_points(
     """
     wire = trace(image, points, inside=inside, excluded=excluded)
     height, width = np.shape(image)
-    return wire.mask((height, width))
+    mask = wire.mask((height, width))
+    if not mask.any():
+        raise AnnotationError("the points enclose no pixel; put them round the particle")
+    return mask
 
 
 def trace(
@@ -155,7 +158,10 @@ def trace(
         raise AnnotationError(
             f"an image must be a grey one, height by width; this one is {grey.dtype} {grey.shape}"
         )
-    given = tuple((float(row), float(col)) for row, col in points)
+    try:
+        given = tuple((float(row), float(col)) for row, col in points)
+    except (TypeError, ValueError):
+        raise AnnotationError("a point is a row and a column; these are not") from None
     if len(given) < 2:
         raise AnnotationError(f"a contour needs two points at least; there are {len(given)}")
     for number, point in enumerate(given):
