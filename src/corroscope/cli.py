@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_synth(_command(commands, "synth", _synth, "make a sequence whose truth is known"))
     _add_train(_command(commands, "train", _train, "train a network from scratch"))
     _add_evaluate(_command(commands, "evaluate", _evaluate, "score a bundle on annotated patches"))
+    _add_export(_command(commands, "export", _export, "write annotations for other programs"))
+    _add_import(_command(commands, "import", _import, "take over other programs' annotations"))
     _command(commands, "doctor", _doctor, "say what is installed and what will be used")
     return parser
 
@@ -131,6 +133,17 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "--denoise", type=int, metavar="PX", help="median filter of 3 or 5 px, for the eye"
     )
     parser.add_argument("--equalise", action="store_true", help="raise local contrast, for the eye")
+    parser.add_argument(
+        "--patches", metavar="SIZE/STRIDE", help="cut patches to annotate, in pixels, as 200/100"
+    )
+    parser.add_argument(
+        "--times", metavar="SHARES",
+        help="when frames are cut, as shares of the run (default: 0.25,0.5,0.75,0.95)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--patch-entropy", type=float, metavar="BITS",
+        help="leave out patches whose difference has less entropy; 0 keeps all",
+    )  # fmt: skip
 
 
 def _add_settings(parser: argparse.ArgumentParser, example: str) -> None:
@@ -178,6 +191,20 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
     _add_model(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="folder of annotated images")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
+    parser.add_argument("--format", required=True, help="see docs/formats.md")
+    parser.add_argument("--second", metavar="NAME", help="the second annotation by NAME instead")
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="file or folder of another program")
+    parser.add_argument("--into", required=True, metavar="DATASET", help="folder of the images")
+    parser.add_argument("--format", required=True, help="see docs/formats.md")
+    parser.add_argument("--annotator", required=True, metavar="NAME", help="who annotated them")
 
 
 def _demo(chosen: argparse.Namespace) -> None:
@@ -246,10 +273,47 @@ def _prepare(chosen: argparse.Namespace) -> None:
             out=chosen.out,
             denoise=chosen.denoise,
             equalise=chosen.equalise,
+            patches=chosen.patches,
+            times=_shares(chosen.times),
+            patch_entropy_bits=chosen.patch_entropy,
             progress=show,
             **_of_sequence(chosen),
         )
-    print(f"{len(frames)} frames: {chosen.out}  (aligned, difference, frames.csv, drift.png)")
+    cut = "patches, browse.png, " if chosen.patches else ""
+    print(f"{len(frames)} frames: {chosen.out}  ({cut}aligned, difference, frames.csv, drift.png)")
+
+
+def _shares(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(share) for share in text.split(",")]
+    except ValueError as error:
+        raise SettingsError(
+            f"--times {text}: give shares of the run with commas between, as 0.25,0.95"
+        ) from error
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    from corroscope.annotation import export_annotations, read_annotations
+
+    images = read_annotations(chosen.dataset, second=chosen.second)
+    exported = export_annotations(images, chosen.out, chosen.format)
+    for loss in exported.losses:
+        print(f"Note: {loss}")
+    objects = sum(len(image.instances) for image in images)
+    print(f"{objects} objects in {len(images)} images: {chosen.out}")
+
+
+def _import(chosen: argparse.Namespace) -> None:
+    from corroscope.annotation import Store, import_annotations
+
+    with Store(chosen.into, chosen.annotator) as store:
+        sizes = {name: store.shape(name) for name in store.images}
+        images = import_annotations(chosen.path, chosen.format, sizes)
+        for image in images:
+            how = {"import": str(chosen.path), "format": chosen.format}
+            store.replace_all(image.name, image.instances, how)
+    objects = sum(len(image.instances) for image in images)
+    print(f"{objects} objects in {len(images)} images: {chosen.into}  (undo takes them back)")
 
 
 @contextmanager

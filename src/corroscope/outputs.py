@@ -120,7 +120,7 @@ def write_json(path: str | Path, content: dict[str, Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
+def write_png(path: str | Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Write a PNG file, whole or not at all.
 
     Parameters
@@ -128,7 +128,7 @@ def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
     path
         The file.
     pixels
-        ``(height, width)`` grey, or ``(height, width, 3)`` red, green, blue.
+        ``(height, width)`` grey, of 8 or 16 bits, or ``(height, width, 3)`` red, green, blue.
     """
     signature = PngInfo()
     signature.add_text("Software", SOFTWARE)

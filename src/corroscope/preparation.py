@@ -1,6 +1,6 @@
 """`corroscope prepare`: pre-treatment of a sequence as a step of its own, to be looked at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from corroscope.cutting import Cutting
 from corroscope.errors import FrameError, OutputError, SettingsError
 from corroscope.frames.light import difference, match_light
 from corroscope.frames.opening import open_sequence
@@ -23,6 +24,7 @@ from corroscope.frames.registration import Measured, Registrar, Registration, re
 from corroscope.frames.resampling import shift_frame
 from corroscope.frames.sequence import FrameSequence
 from corroscope.outputs import MANIFEST, made_by, output_folder, versions, write_json, write_tiff
+from corroscope.patch_folder import Change, Patches, check_folder
 from corroscope.report.pretreatment import Pretreatment, draw_pretreatment
 from corroscope.tables import ALIGNED_FRAMES
 from corroscope.tabulation import write_table
@@ -30,6 +32,9 @@ from corroscope.tabulation import write_table
 Progress = Callable[[str, int, int], object]
 
 COMMAND: Final = "prepare"
+
+PATCHES: Final = "patches"
+"""Folder of the patches."""
 
 _SIGNED: Final[dict[str, np.dtype[Any]]] = {
     "uint8": np.dtype(np.int16),
@@ -66,6 +71,9 @@ def prepare(
     dark: str | Path | None = None,
     denoise: int | None = None,
     equalise: bool = False,
+    patches: str | None = None,
+    times: Sequence[float] | None = None,
+    patch_entropy_bits: float | None = None,
     pattern: str | None = None,
     interval: float | None = None,
     start: float | None = None,
@@ -77,6 +85,10 @@ def prepare(
     type that holds negative numbers, ``frames.csv`` and ``.parquet`` with drift and gain,
     ``drift.png`` and ``manifest.json``. `corroscope.run` does not need it: it aligns by itself, and
     compares relative contrast, which no lamp changes. Here it can be looked at, and used elsewhere.
+
+    With ``patches`` it cuts a dataset to annotate besides: ``patches/``, with ``index.csv`` and the
+    differences, and ``browse.png``, a sheet of those in which most has changed
+    (`corroscope.patch_folder`). Without, a folder of patches from before stays as it is.
 
     Parameters
     ----------
@@ -95,6 +107,15 @@ def prepare(
         differences nor the network have it.
     equalise
         Raise local contrast in ``aligned/`` (CLAHE). For the eye as well.
+    patches
+        ``"SIZE/STRIDE"`` in pixels, as ``"200/100"``; None cuts none. The last row and column of
+        patches are moved in, so that all of a frame is in some patch.
+    times
+        Which frames are cut: those nearest to these shares of the run, 0 to 1, that could be
+        aligned. By default `corroscope.cutting.TIMES`.
+    patch_entropy_bits
+        Patches whose difference has less entropy are left out. By default
+        `corroscope.cutting.LEAST_ENTROPY_BITS`; 0 keeps all.
     pattern, interval, start
         How times are read; ``pattern``, ``interval_s`` and ``start`` of
         `corroscope.open_sequence`.
@@ -113,7 +134,8 @@ def prepare(
     FrameError, SettingsError
         Before any frame is touched.
     OutputError
-        If ``out`` cannot be written to, or holds something else.
+        If ``out`` cannot be written to, or holds something else; if its patches are to be replaced
+        and hold annotations.
 
     References
     ----------
@@ -132,6 +154,7 @@ def prepare(
     if denoise not in (None, 3, 5):
         raise SettingsError(f"denoise: {denoise} px (allowed: 3 or 5)")
     choice = parse_choice(reference)
+    cutting = _cutting(patches, times, patch_entropy_bits)
     with open_sequence(
         sequence, pattern=pattern, interval_s=interval, start=start, flat=flat, dark=dark
     ) as frames:
@@ -147,6 +170,9 @@ def prepare(
                 f"{picture.name}: the reference is {picture.picture.dtype}, the frames are "
                 f"{frames.dtype}; give one of their number type"
             )
+        if cutting is not None:
+            cutting.check(frames.shape, frames.stems)
+            check_folder(Path(out, PATCHES), COMMAND)
         folder = _own_folder(out)
         manifest = {
             "command": COMMAND,
@@ -159,6 +185,7 @@ def prepare(
                 "dark": None if dark is None else str(dark),
                 "denoise_px": denoise,
                 "equalise": equalise,
+                **({} if cutting is None else {"patches": cutting.record()}),
             },
         }
         # First of all, so that a folder that was left half done is known for one of this command,
@@ -173,14 +200,18 @@ def prepare(
             aligned, changed = (folder / f"{stem}.tif" for folder in folders)
             compared = _compare(frames, number, picture, registration, choice)
             if compared is not None:
-                plain, treated = compared
+                frame, before, treated = compared
                 seen = _for_the_eye(_as_type(treated.frame, frames.dtype), denoise, equalise)
                 seen[~treated.covered] = 0
                 write_tiff(aligned, seen)
                 write_tiff(changed, _as_type(treated.difference, _SIGNED[frames.dtype.name]))
-                shown = plain, treated.difference
+                shown = frame.astype(np.float32) - before, treated.difference
             if progress is not None:
                 progress("write", number + 1, len(frames))
+        if cutting is not None:
+            brightness = float(np.median(picture.picture))
+            place = Patches(folder / PATCHES, cutting, brightness, manifest)
+            _cut(frames, picture, registration, choice, place, progress)
         table = registration.table(frames)
         write_table(folder / "frames", table, ALIGNED_FRAMES)
         measured = np.array([(m.dy_px, m.dx_px) for m in registration.measured])
@@ -252,20 +283,62 @@ def _compare(
     picture: Reference,
     registration: Registration,
     choice: Choice,
-) -> tuple[NDArray[np.float32], Treated] | None:
-    """A frame minus its reference as they are, and treated; None where it cannot be compared."""
+    *,
+    on_frame: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any], Treated] | None:
+    """A frame, its reference and the frame treated, on its own grid or on that of all.
+
+    None where it cannot be compared.
+    """
     if not registration.known(number):
         return None
     earlier = registration.earlier(number, choice)
     try:
         before = picture.picture if earlier is None else frames.frame(earlier)
+        drift = registration.drift(number)
         moved = None if earlier is None else registration.drift(earlier)
+        if on_frame:
+            since, drift = np.subtract(moved or (0.0, 0.0), drift), (0.0, 0.0)
+            moved = float(since[0]), float(since[1])
         frame = frames.frame(number)
-        treated = treat(frame, before, registration.drift(number), moved)
+        treated = treat(frame, before, drift, moved)
     except FrameError as error:  # readable a moment ago
         registration.remarks[number] = str(name_error(frames.names[number], error))
         return None
-    return frame.astype(np.float32) - before, treated
+    return frame, before, treated
+
+
+def _cutting(
+    patches: str | None, times: Sequence[float] | None, patch_entropy_bits: float | None
+) -> Cutting | None:
+    if patches is not None:
+        return Cutting.of(patches, times, patch_entropy_bits)
+    if times is not None or patch_entropy_bits is not None:
+        raise SettingsError("times and patch entropy: are for patches; give their size, as 200/100")
+    return None
+
+
+def _cut(
+    frames: FrameSequence,
+    picture: Reference,
+    registration: Registration,
+    choice: Choice,
+    patches: Patches,
+    progress: Progress | None,
+) -> None:
+    """Cut some frames into patches."""
+    usable = [number for number in range(len(frames)) if registration.known(number)]
+    chosen = patches.cutting.frames(frames.time_s, usable)
+    for done, number in enumerate(chosen, start=1):
+        compared = _compare(frames, number, picture, registration, choice, on_frame=True)
+        if compared is not None:
+            frame, _, treated = compared
+            change = Change(treated.difference, treated.covered, registration.drift(number))
+            time_s = float(frames.time_s[number])
+            patches.add(frames.stems[number], number, time_s, frame, change)
+        if progress is not None:
+            progress("cut", done, len(chosen))
+    patches.write()
 
 
 def _own_folder(out: str | Path) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from corroscope.learning.augment import change_light, random_pose
 from corroscope.learning.dataset import Patch
 from corroscope.learning.networks import geometry
 from corroscope.learning.pairs import Paired, crop_pair, surface_pairs, synthetic_pairs
-from corroscope.learning.paste import Sprite, cut_sprites, paste_particle
-from corroscope.learning.pseudo import Pair, pseudo_pair
+from corroscope.learning.paste import RIM_PX, Sprite, cut_sprites, paste_particle
+from corroscope.learning.pseudo import IGNORED, Pair, pseudo_pair
 from corroscope.learning.settings import TrainSettings
 from corroscope.segmentation.inputs import network_input
 
@@ -27,13 +28,15 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     """Random crops of one epoch; crop ``i`` depends on seed, epoch and ``i`` alone.
 
     So the crops are the same whether training ran through or was killed and resumed,
-    and whichever process draws them.
+    and whichever process draws them. The target is 1 in particles, 0 elsewhere and `IGNORED`
+    where nothing is to be learnt; no particle is pasted there, and none is taken from there.
     """
 
     def __init__(self, patches: Sequence[Patch], settings: TrainSettings, epoch: int) -> None:
         self._contrasts = contrasts(patches, settings)
         self._masks = [patch.mask for patch in patches]
-        self._sprites = cut_sprites(self._contrasts, self._masks)
+        self._ignored = [patch.ignored for patch in patches]
+        self._sprites = cut_sprites(self._contrasts, [_far_from_ignored(p) for p in patches])
         # Large particles are rare, and most of what is missed; small ones must not vanish.
         weights = np.sqrt([sprite.mask.sum() for sprite in self._sprites])
         self._weights = weights / weights.sum() if self._sprites else weights
@@ -78,7 +81,11 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         contrast, mask = self._contrasts[pick], self._masks[pick]
         pose = random_pose(mask, settings.crop_px, settings.augmentation, rng)
         crop = change_light(pose.cut(contrast), settings.augmentation, rng)
-        return crop, pose.cut_mask(mask).astype(np.float32)
+        target = pose.cut_mask(mask).astype(np.float32)
+        ignored = self._ignored[pick]
+        if ignored is not None:
+            target[pose.cut_mask(ignored)] = IGNORED
+        return crop, target
 
     def _pseudo_pair(self, rng: np.random.Generator) -> Pair:
         settings = self._settings
@@ -100,11 +107,17 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
 
 
 class WholePatches(Dataset[tuple[Tensor, Tensor]]):
-    """Patches whole, alone and unaugmented, mirrored up to the network's stride."""
+    """Patches whole, alone and unaugmented, mirrored up to the network's stride.
+
+    The second of each is 1 in particles, 0 elsewhere and −1 where nothing is scored.
+    """
 
     def __init__(self, patches: Sequence[Patch], settings: TrainSettings) -> None:
         self._contrasts = contrasts(patches, settings)
-        self._masks = [patch.mask for patch in patches]
+        self._masks = [patch.mask.astype(np.int8) for patch in patches]
+        for mask, patch in zip(self._masks, patches, strict=True):
+            if patch.ignored is not None:
+                mask[patch.ignored] = -1
         self._stride = geometry(settings).stride_px
         self._channels = settings.channels
 
@@ -135,3 +148,12 @@ def contrasts(patches: Sequence[Patch], settings: TrainSettings) -> list[NDArray
         In the same order.
     """
     return [relative_contrast(patch.frame, settings.background_sigma_px) for patch in patches]
+
+
+def _far_from_ignored(patch: Patch) -> NDArray[np.bool_]:
+    """A patch's particles but for those that what is ignored cuts, or whose rim it reaches."""
+    if patch.ignored is None:
+        return patch.mask
+    near = cv2.dilate(patch.ignored.astype(np.uint8), np.ones((2 * RIM_PX + 1,) * 2, np.uint8)) > 0
+    _, labels = cv2.connectedComponents(patch.mask.astype(np.uint8), connectivity=8)
+    return patch.mask & ~np.isin(labels, np.unique(labels[near]))

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,6 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from corroscope.annotation.pairing import pair_files
 from corroscope.errors import DatasetError, FrameError
 from corroscope.frames.reading import SUFFIXES, read_frame
 from corroscope.segmentation.segmenter import check_frame
@@ -30,7 +30,7 @@ class Patch:
     frame
         ``(height, width)``, grey.
     mask
-        ``(height, width)`` bool, true where the annotator saw a particle.
+        ``(height, width)`` bool, true where the annotator saw a particle; false where ignored.
     corner_px
         Row and column of the top-left pixel in the frame that the patch was cut
         from, where ``index.csv`` tells it.
@@ -38,6 +38,8 @@ class Patch:
         Name of the piece of metal, where ``index.csv`` tells it.
     time
         When the frame was taken, where ``index.csv`` tells it; only the order counts.
+    ignored
+        ``(height, width)`` bool, true where nothing is learnt or scored; None where all is.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Patch:
     corner_px: tuple[int, int] | None = None
     surface_group: str | None = None
     time: float | None = None
+    ignored: NDArray[np.bool_] | None = None
 
 
 class _Place(NamedTuple):
@@ -61,8 +64,9 @@ def read_dataset(folder: str | Path) -> list[Patch]:
 
     A mask is a file whose name has ``mask`` in it: ``mask_1.png`` belongs to
     ``image_1.png``, ``x_mask.png`` to ``x.png``. It is two-valued: zero where there
-    is no particle. ``index.csv``, where there is one, has a column ``image`` and may
-    have ``y0_px`` and ``x0_px`` (the patch's corner in its frame),
+    is no particle. ``x_ignore.png`` is an ignore mask: what is not zero there is neither learnt
+    from nor scored, whatever the mask says of it. ``index.csv``, where there is one, has a
+    column ``image`` and may have ``y0_px`` and ``x0_px`` (the patch's corner in its frame),
     ``surface_group``, and ``time_s`` or ``time_fraction``.
 
     Parameters
@@ -79,9 +83,9 @@ def read_dataset(folder: str | Path) -> list[Patch]:
     ------
     DatasetError
         If the folder is missing or empty, an image has no mask or a mask no image,
-        a patch is no frame that can be segmented, a mask has another size than its image, more
-        than two values or mostly particle, or ``index.csv`` cannot be understood or
-        names an image that is not there.
+        a patch is no frame that can be segmented, a mask or ignore mask has another size than its
+        image or more than two values, a mask is mostly particle, or ``index.csv`` cannot be
+        understood or names an image that is not there.
     FrameError
         If a file cannot be read as an image.
     """
@@ -96,31 +100,21 @@ def read_dataset(folder: str | Path) -> list[Patch]:
     files = [p for p in entries if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
     if not files:
         raise DatasetError(f"{folder}: no images; put image and mask files (PNG, TIFF) there")
-    images = _by_key(p for p in files if "mask" not in p.stem)
-    masks = _by_key(p for p in files if "mask" in p.stem)
-    for key in sorted(images.keys() ^ masks.keys()):
-        if key in images:
-            path = images[key]
-            raise DatasetError(f"{path}: has no mask; add {path.stem}_mask.png or remove it")
-        raise DatasetError(f"{masks[key]}: is a mask without an image; add the image or remove it")
+    found: dict[Path, tuple[Path, Path | None]] = {}
+    for image, mask, ignore in pair_files(files).values():
+        if image is None:
+            raise DatasetError(f"{mask}: is a mask without an image; add the image or remove it")
+        if mask is None:
+            raise DatasetError(f"{image}: has no mask; add {image.stem}_mask.png or remove it")
+        found[image] = mask, ignore
     places = _read_index(folder / "index.csv")
-    unknown = sorted(places.keys() - {path.name for path in images.values()})
+    unknown = sorted(places.keys() - {image.name for image in found})
     if unknown:
         raise DatasetError(
             f"{folder / 'index.csv'}: names {unknown[0]}, which is not there; mend the name or "
             "remove the row"
         )
-    patches = []
-    for key in sorted(images):
-        place = places.get(images[key].name, _Place())
-        frame = read_frame(images[key])
-        try:
-            check_frame(frame)
-        except FrameError as error:
-            raise DatasetError(f"{images[key]}: {error}") from None
-        mask = _read_mask(masks[key], frame.shape)
-        patches.append(Patch(images[key].name, frame, mask, *place))
-    return patches
+    return [_read_patch(image, *found[image], places.get(image.name, _Place())) for image in found]
 
 
 def frame_hash(patch: Patch) -> str:
@@ -147,7 +141,7 @@ def frame_hash(patch: Patch) -> str:
 
 
 def dataset_hash(patches: list[Patch]) -> str:
-    """SHA-256 over frames and masks of all patches, in order.
+    """SHA-256 over frames, masks and what is ignored of all patches, in order.
 
     Parameters
     ----------
@@ -168,49 +162,46 @@ def dataset_hash(patches: list[Patch]) -> str:
     for patch in patches:
         digest.update(frame_hash(patch).encode())
         digest.update(np.packbits(patch.mask).tobytes())
+        if patch.ignored is not None:
+            digest.update(b"ignored" + np.packbits(patch.ignored).tobytes())
     return digest.hexdigest()
 
 
-def _by_key(paths: Iterable[Path]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in paths:
-        other = found.setdefault(_image_key(path.stem), path)
-        if other is not path:
-            raise DatasetError(
-                f"{path.parent}: {other.name} and {path.name} claim one name; rename one"
-            )
-    return found
+def _read_patch(image: Path, mask: Path, ignore: Path | None, place: _Place) -> Patch:
+    frame = read_frame(image)
+    try:
+        check_frame(frame)
+    except FrameError as error:
+        raise DatasetError(f"{image}: {error}") from None
+    particles = _read_mask(mask, frame.shape, "mask", "no particle")
+    if particles.mean() > LARGEST_SHARE:
+        raise DatasetError(
+            f"{mask}: {particles.mean():.0%} of the pixels are particle; if the mask is inverted, "
+            "save it with 0 for no particle"
+        )
+    ignored = None
+    if ignore is not None:
+        ignored = _read_mask(ignore, frame.shape, "ignore mask", "what counts")
+        particles &= ~ignored
+    # An empty ignore mask is as good as none.
+    nothing = ignored is None or not ignored.any()
+    return Patch(image.name, frame, particles, *place, ignored=None if nothing else ignored)
 
 
-def _image_key(stem: str) -> str:
-    """What an image and its mask have in common: the name without either word."""
-    if stem.endswith("_mask"):
-        return stem.removesuffix("_mask")
-    if "mask" in stem:
-        return stem.replace("mask", "image", 1)
-    return stem
-
-
-def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _read_mask(path: Path, shape: tuple[int, ...], kind: str, zero: str) -> NDArray[np.bool_]:
     values = read_frame(path)
     if values.shape != shape:
         raise DatasetError(
-            f"{path}: mask of {_size(values.shape)} px for an image of {_size(shape)} px; "
+            f"{path}: {kind} of {_size(values.shape)} px for an image of {_size(shape)} px; "
             "export the mask at the size of its image"
         )
     levels = np.unique(values)
     if levels.size > 2 or (levels.size == 2 and levels[0] != 0):
         raise DatasetError(
-            f"{path}: mask with values {', '.join(f'{v:g}' for v in levels[:4])}"
-            f"{', …' if levels.size > 4 else ''}; use 0 for no particle and one other value"
+            f"{path}: {kind} with values {', '.join(f'{v:g}' for v in levels[:4])}"
+            f"{', …' if levels.size > 4 else ''}; use 0 for {zero} and one other value"
         )
-    mask = np.asarray(values != 0)
-    if mask.mean() > LARGEST_SHARE:
-        raise DatasetError(
-            f"{path}: {mask.mean():.0%} of the pixels are particle; if the mask is inverted, "
-            "save it with 0 for no particle"
-        )
-    return mask
+    return np.asarray(values != 0)
 
 
 def _size(shape: tuple[int, ...]) -> str:

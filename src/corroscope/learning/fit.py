@@ -91,7 +91,7 @@ class Fitting(lightning.LightningModule):
         mask = masks[0, 0].cpu().numpy()
         height, width = mask.shape
         logits = self(frames)[-1][0, 0, :height, :width]
-        self._counts += count((logits >= 0).cpu().numpy(), mask)
+        self._counts += count((logits >= 0).cpu().numpy(), mask > 0, mask < 0)
 
     def on_validation_epoch_end(self) -> None:
         """Pool the counts: a mean of patches' scores would depend on how they were cut."""

@@ -39,7 +39,7 @@ class Judged:
 def count_at(
     patch: Patch, probability: NDArray[np.float32], threshold: float, min_area_px: int
 ) -> Counts:
-    """Counts of one patch at one operating point.
+    """Counts of one patch at one operating point; what is ignored counts for nothing.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def count_at(
     Counts
         The counts.
     """
-    return count(find_particles(probability, threshold, min_area_px) > 0, patch.mask)
+    found = find_particles(probability, threshold, min_area_px) > 0
+    return count(found, patch.mask, patch.ignored)
 
 
 def operating_point(

@@ -76,14 +76,15 @@ def count_pair(
     -------
     PairCounts
         Of this pair. Particles that the border cuts, or that lie where the reference shows
-        nothing, are left out.
+        nothing, are left out; so are specks and blobs that touch what is ignored.
     """
     reference = np.where(pair.covered, pair.reference, np.float32(np.nan))
     alone, compared = (
         find_particles(segmenter.probability(pair.contrast, given), threshold, min_area_px)
         for given in (None, reference)
     )
-    marked = cv2.dilate(pair.annotated.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    known = pair.annotated | pair.doubtful
+    marked = cv2.dilate(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
     def old(outline: NDArray[np.bool_]) -> bool:
         return not marked[outline].any() and _was_there(pair, outline)

@@ -47,7 +47,8 @@ class Paired(NamedTuple):
     arrived
         ``(height, width)`` bool, those that the reference does not have.
     doubtful
-        ``(height, width)`` bool, particles of which nobody knows whether it has them.
+        ``(height, width)`` bool, particles of which nobody knows whether it has them, and what
+        is ignored in either patch.
     """
 
     later: str
@@ -92,7 +93,13 @@ def surface_pairs(patches: Sequence[Patch], background_sigma_px: float) -> list[
         before = relative_contrast(earlier.frame, background_sigma_px)[there]
         reference, covered = shift_frame(before, measured.dy_px, measured.dx_px)
         mask = later.mask[here]
-        since = _since(contrast, reference, mask)
+        ignored = np.zeros_like(mask)
+        if later.ignored is not None:
+            ignored |= later.ignored[here]
+        if earlier.ignored is not None:
+            hidden = earlier.ignored[there].astype(np.float32)
+            ignored |= shift_frame(hidden, measured.dy_px, measured.dx_px)[0] >= 0.5
+        since = _since(contrast, reference, mask, ignored)
         names = (later.name, earlier.name)
         found.append(Paired(*names, contrast, reference, covered, mask, *since))
     return found
@@ -176,13 +183,19 @@ def _overlap(a: Patch, b: Patch) -> tuple[tuple[slice, slice], tuple[slice, slic
 
 
 def _since(
-    contrast: NDArray[np.float32], reference: NDArray[np.float32], mask: NDArray[np.bool_]
+    contrast: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    ignored: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Annotated particles that have arrived since the reference, and those in doubt."""
-    arrived, doubtful = np.zeros_like(mask), np.zeros_like(mask)
+    """Annotated particles that have arrived since the reference, and what is in doubt."""
+    arrived, doubtful = np.zeros_like(mask), ignored.copy()
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     for label in range(1, count):
         outline = np.asarray(labels == label)
+        if ignored[outline].any():
+            doubtful |= outline
+            continue
         dark = float(contrast[outline].mean())
         share = float((contrast - reference)[outline].mean()) / dark if dark < 0 else 0.5
         arrived[outline] = share >= ARRIVED

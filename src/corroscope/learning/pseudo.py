@@ -70,7 +70,8 @@ def pseudo_pair(
     crop
         ``(height, width)``, relative contrast.
     target
-        ``(height, width)``, 1 in particles.
+        ``(height, width)``, 1 in particles, `IGNORED` where nobody knows; there nothing is
+        pasted or healed, and no metal is taken from there.
     draw_sprite
         Gives a particle to paste; None if there are none.
     pairing
@@ -96,10 +97,11 @@ def pseudo_pair(
     """
     frame, reference = crop.copy(), crop.copy()
     found = np.zeros_like(target)
-    count, labels = cv2.connectedComponents(target.astype(np.uint8), connectivity=8)
+    found[target < 0] = IGNORED
+    count, labels = cv2.connectedComponents((target > 0).astype(np.uint8), connectivity=8)
     outlines = [np.asarray(labels == label) for label in range(1, count)]
     for outline in outlines:
-        if rng.random() < pairing.healed and heal(reference, outline, target > 0, rng):
+        if rng.random() < pairing.healed and heal(reference, outline, target != 0, rng):
             found[outline] = 1
     # Healed metal alone must not mean that there is a particle.
     for outline in outlines:
@@ -108,7 +110,7 @@ def pseudo_pair(
         darkest = float(np.where(elsewhere, crop, 0).min())
         clean = not target[elsewhere].any() and darkest > pairing.clean_contrast
         if clean and rng.random() < pairing.healed:
-            heal(reference, elsewhere, target > 0, rng)
+            heal(reference, elsewhere, target != 0, rng)
     if draw_sprite is not None:
         occupied = target.copy()
         numbers = [(pasted, "frame"), (pairing.static, "both"), (pairing.gone, "reference")]
@@ -139,7 +141,7 @@ def heal(
     outline
         ``(height, width)`` bool, what is to disappear.
     occupied
-        ``(height, width)`` bool, where there are particles.
+        ``(height, width)`` bool, where there are particles, or nobody knows.
     rng
         Source of all randomness.
 

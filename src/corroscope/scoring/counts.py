@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 @dataclass(frozen=True)
 class Counts:
-    """Pixels and particles of one image, or, added up, of several.
+    """Pixels and particles of one image, or, added up, of several; without what is ignored.
 
     Attributes
     ----------
@@ -40,17 +40,27 @@ class Counts:
         return Counts(**sums)
 
 
-def count(prediction: NDArray[np.bool_], annotation: NDArray[np.bool_]) -> Counts:
+def count(
+    prediction: NDArray[np.bool_],
+    annotation: NDArray[np.bool_],
+    ignored: NDArray[np.bool_] | None = None,
+) -> Counts:
     """Compare a predicted mask with an annotated one.
 
     Particles are connected pixels, those that touch at a corner included. They are
     matched one to one so that as many pairs as possible fulfil the criterion (the
     Hungarian method).
 
+    Ignored pixels are counted nowhere, whatever was annotated there. A predicted particle of
+    which half or more is ignored counts neither as found nor as false; of others, the pixels
+    that are not ignored are compared.
+
     Parameters
     ----------
     prediction, annotation
         ``(height, width)``, true in particles.
+    ignored
+        ``(height, width)``, true where nothing counts; None where all does.
 
     Returns
     -------
@@ -78,19 +88,24 @@ def count(prediction: NDArray[np.bool_], annotation: NDArray[np.bool_]) -> Count
     >>> result.true_positive, result.false_negative, result.matched_iou_50, result.annotated
     (6, 7, 1, 2)
     """
-    if prediction.shape != annotation.shape:
-        raise ValueError(f"masks of shapes {prediction.shape} and {annotation.shape} differ")
+    if ignored is None:
+        ignored = np.zeros_like(annotation)
+    for other in (annotation, ignored):
+        if other.shape != prediction.shape:
+            raise ValueError(f"masks of shapes {prediction.shape} and {other.shape} differ")
+    predicted, predicted_centres = _particles(prediction, ignored)
+    prediction, annotation = prediction & ~ignored, annotation & ~ignored
+    annotated, annotated_centres = _particles(annotation, ignored)
     hit = int(np.count_nonzero(prediction & annotation))
     predicted_px, annotated_px = int(prediction.sum()), int(annotation.sum())
-    predicted, predicted_centres = _particles(prediction)
-    annotated, annotated_centres = _particles(annotation)
+    counted_px = ignored.size - int(np.count_nonzero(ignored))
     iou = _pairwise_iou(predicted, annotated, len(predicted_centres), len(annotated_centres))
     distance = np.linalg.norm(predicted_centres[:, None] - annotated_centres[None], axis=-1)
     return Counts(
         true_positive=hit,
         false_positive=predicted_px - hit,
         false_negative=annotated_px - hit,
-        true_negative=prediction.size - predicted_px - annotated_px + hit,
+        true_negative=counted_px - predicted_px - annotated_px + hit,
         predicted=len(predicted_centres),
         annotated=len(annotated_centres),
         matched_iou_30=_matches(iou >= 0.3),
@@ -99,12 +114,28 @@ def count(prediction: NDArray[np.bool_], annotation: NDArray[np.bool_]) -> Count
     )
 
 
-def _particles(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Labels from 1, and the centroid of each."""
-    _, labels, _, centroids = cv2.connectedComponentsWithStats(
+def _particles(
+    mask: NDArray[np.bool_], ignored: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Labels from 1 and the centroid of each, of what is not ignored.
+
+    Particles of which half or more is ignored have no label.
+    """
+    _, labels, statistics, centroids = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
     )
-    return np.asarray(labels), np.asarray(centroids[1:])
+    if not ignored.any():
+        return np.asarray(labels), np.asarray(centroids[1:])
+    area = statistics[:, cv2.CC_STAT_AREA]
+    hidden = np.bincount(labels[ignored], minlength=area.size)
+    kept = 2 * hidden < area
+    kept[0] = False
+    labels = np.where(kept, np.cumsum(kept), 0)[labels].astype(np.int32)
+    labels[ignored] = 0
+    rows, columns = np.nonzero(labels)
+    size = np.bincount(labels[rows, columns])[1:]
+    sums = [np.bincount(labels[rows, columns], weights=at)[1:] for at in (columns, rows)]
+    return labels, np.stack(sums, axis=-1) / size[:, None]
 
 
 def _pairwise_iou(
