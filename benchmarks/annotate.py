@@ -247,18 +247,22 @@ def clicks_needed(case: Case, wheel: bool, rng: np.random.Generator) -> int:
     include: list[Points] = []
     exclude: list[Points] = []
     gestures = 0
+    area_px: float | None = None
     while gestures < LARGEST:
         gestures += 1
         options: dict[str, Any] = {"include": include, "exclude": exclude, "network": case.network}
-        mask = attempt(partial(contour_from_click, **options), case, case.clicks[0])
+        click = partial(contour_from_click, area_px=area_px, **options)
+        mask = attempt(click, case, case.clicks[0])
         if iou(mask, case) >= GOOD:
             return gestures
         if mask is None:
             return LARGEST + 1
-        if wheel and gestures < LARGEST:
-            nested = levels(case.frame, case.clicks[0], **options).instances
+        if wheel and area_px is None and gestures < LARGEST:
             gestures += 1
-            if max(iou(paint([one], truth.shape), case) for one in nested) >= GOOD:
+            nested = levels(case.frame, case.clicks[0], **options).instances
+            best = max(nested, key=lambda one: iou(paint([one], truth.shape), case))
+            mask, area_px = paint([best], truth.shape), best.area_px
+            if iou(mask, case) >= GOOD:
                 return gestures
         missing, place = correction(mask, truth, rng)
         (include if missing else exclude).append(place)

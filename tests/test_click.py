@@ -162,6 +162,19 @@ def test_levels_are_nested_and_hold_the_best() -> None:
     assert masks[-1].sum() >= 2.5 * best.sum()
 
 
+def test_a_size_that_was_chosen_is_kept_by_further_clicks() -> None:
+    image = _picture(4)
+    one = annotation.contour_from_click(image, (60, 70))
+    for factor in (0.6, 1.5):
+        sized = annotation.contour_from_click(image, (60, 70), area_px=factor * one.sum())
+        assert sized.sum() == pytest.approx(factor * one.sum(), rel=0.15)
+        mended = annotation.contour_from_click(
+            image, (60, 70), area_px=factor * one.sum(), include=[(60, 76)]
+        )
+        assert mended[60, 76]
+        assert abs(int(mended.sum()) - int(sized.sum())) < 0.5 * one.sum()
+
+
 def test_further_clicks_take_in_and_leave_out() -> None:
     image = np.minimum(_picture(3, (60, 66)), _picture(3, (60, 75)))
     one = annotation.contour_from_click(image, (60, 66))

@@ -3,46 +3,25 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from corroscope.annotation.click_network import ClickNetwork, shipped_click_network
-from corroscope.annotation.front import LATEST, Front, run_front, run_fronts
+from corroscope.annotation.front import LATEST, Front, run_fronts
 from corroscope.annotation.instances import Instance, paint
 from corroscope.annotation.surroundings import (
     CENTRE,
     SNAP_RADIUS_PX,
-    WINDOW_PX,
-    Surroundings,
     snap,
     surroundings,
 )
+from corroscope.annotation.window import CLEAR, MARGIN, SCALES, Wish, grown_front
 from corroscope.errors import AnnotationError
 
 Point = tuple[float, float]
 
-SCALES: Final = (1, 2, 4, 8)
-"""Pixels per pixel of the network's window; it grows until the contour clears its border."""
-
-MARGIN: Final = 2
-"""By how many pixels of the network's window the contour must clear its border."""
-
-CLEAR: Final = 5.0
-"""Contrast over noise from which a spot is one; fainter ones may be noise on something larger."""
-
-MUCH_LARGER: Final = 3.0
-"""So many times the contrast has what a larger window shows, if the spot was only noise on it."""
-
-EDGE: Final = 0.25
-"""Share of the contrast where the edge of something large is drawn."""
-
 LEVEL_RATIO: Final = 1.12
 """Each level has at least so many times the area of the one before."""
-
-_CORRECTION_ALL: Final = 1.0  # log-odds that a correction adds everywhere
-_CORRECTION_NEAR: Final = 3.0  # and at its own place
-_CORRECTION_REACH: Final = 0.35  # of the square root of the area
 
 
 class Levels(NamedTuple):
@@ -66,6 +45,7 @@ def contour_from_click(
     *,
     include: Sequence[Point] = (),
     exclude: Sequence[Point] = (),
+    area_px: float | None = None,
     network: ClickNetwork | None = None,
 ) -> NDArray[np.bool_]:
     """Find the particle that one click inside it means.
@@ -80,6 +60,9 @@ def contour_from_click(
         within 2.5 px.
     include, exclude
         Further clicks, on what the contour has left out and on what it has wrongly taken in.
+    area_px
+        About how large it is, where one of `levels` has been chosen; further clicks start from
+        there.
     network
         Who tells what belongs together; by default the shipped one.
 
@@ -103,7 +86,13 @@ def contour_from_click(
     (True, False)
     """
     front = find_front(
-        image, point, include=include, exclude=exclude, network=network, latest=LATEST
+        image,
+        point,
+        include=include,
+        exclude=exclude,
+        area_px=area_px,
+        network=network,
+        latest=LATEST,
     )
     return paint([front.instance()], np.shape(image))
 
@@ -114,13 +103,14 @@ def levels(
     *,
     include: Sequence[Point] = (),
     exclude: Sequence[Point] = (),
+    area_px: float | None = None,
     network: ClickNetwork | None = None,
 ) -> Levels:
     """Nested contours round one click, to grow or shrink it with one parameter.
 
     Parameters
     ----------
-    image, point, include, exclude, network
+    image, point, include, exclude, area_px, network
         As for `contour_from_click`.
 
     Returns
@@ -142,7 +132,9 @@ def levels(
     >>> areas_px == sorted(areas_px) and len(areas_px) > 5
     True
     """
-    front = find_front(image, point, include=include, exclude=exclude, network=network)
+    front = find_front(
+        image, point, include=include, exclude=exclude, area_px=area_px, network=network
+    )
     smaller, larger = [front.count], [front.count]
     while (count := min(smaller[-1] - 1, round(smaller[-1] / LEVEL_RATIO))) >= front.count / 3:
         smaller.append(count)
@@ -206,9 +198,7 @@ def instances_from_clicks(
             found.append(Instance.of(masks[k], corner_px=(row - CENTRE, col - CENTRE)))
             continue
         try:
-            found.append(
-                _grown_front(whole, pixels[k], (row, col), [], [], network, LATEST).instance()
-            )
+            found.append(grown_front(whole, Wish(pixels[k]), network).instance())
         except AnnotationError:
             found.append(None)
     return found
@@ -220,6 +210,7 @@ def find_front(
     *,
     include: Sequence[Point] = (),
     exclude: Sequence[Point] = (),
+    area_px: float | None = None,
     network: ClickNetwork | None = None,
     latest: float = np.inf,
 ) -> Front:
@@ -227,7 +218,7 @@ def find_front(
 
     Parameters
     ----------
-    image, point, include, exclude, network
+    image, point, include, exclude, area_px, network
         As for `contour_from_click`.
     latest
         When the front stops at the latest, in the smallest window.
@@ -262,121 +253,12 @@ def find_front(
     pixel = snap(near, clicks[:1] - corner)[0]
     others = np.rint(clicks[1:] - corner).astype(np.int64)
     kept, removed = others[: len(include)], others[len(include) :]
-    front = _grown_front(
-        near, pixel, _told(clicks[0]), kept, removed, network or shipped_click_network(), latest
-    )
+    wish = Wish(pixel, kept, removed, area_px, latest, _told(clicks[0]))
+    front = grown_front(near, wish, network or shipped_click_network())
     row, col = front.corner_px
     return Front(
         front.probability, (row + int(corner[0]), col + int(corner[1])), front.reached, front.count
     )
-
-
-def _grown_front(
-    image: NDArray[np.float32],
-    pixel: NDArray[np.int64],
-    told: object,
-    kept: Sequence[NDArray[np.int64]] | NDArray[np.int64],
-    removed: Sequence[NDArray[np.int64]] | NDArray[np.int64],
-    network: ClickNetwork,
-    latest: float,
-) -> Front:
-    if any((out == within).all() for out in removed for within in (pixel, *kept)):
-        raise AnnotationError(f"click {told}: a place is to be taken in and left out; choose one")
-    seen = larger = False
-    for scale in SCALES:
-        corner = pixel - (scale * CENTRE + scale // 2)
-        size = scale * WINDOW_PX
-        inner = np.array([other - corner for other in (*kept, *removed)], np.int64).reshape(-1, 2)
-        if ((inner < scale * MARGIN) | (inner >= size - scale * MARGIN)).any():
-            continue
-        seen = True
-        shown = surroundings(image, pixel[None], scale)
-        if shown.contrast[0] <= 0 or _within_something(image, pixel, shown, scale):
-            continue
-        larger = True
-        probability = _enlarged(network.belonging(shown.planes)[0], scale)
-        if scale > 1:
-            probability *= _dark(image, corner, scale, shown)
-        # Beyond the image there is nothing to run through.
-        low, high = np.maximum(-corner, 0), np.minimum(image.shape - corner, size)
-        probability = np.ascontiguousarray(probability[low[0] : high[0], low[1] : high[1]])
-        inner, start = inner - low, corner + low
-        seeds = (pixel - start)[None]
-        front = run_front(probability, (int(start[0]), int(start[1])), seeds, latest=latest * scale)
-        if len(inner):
-            probability = _corrected(front, inner, len(kept))
-            seeds = np.concatenate([seeds, inner[: len(kept)]])
-            front = run_front(probability, front.corner_px, seeds, seeds, latest * scale)
-        if _clears(front, corner, size, MARGIN * scale, image.shape):
-            return front
-    if larger:
-        raise AnnotationError(
-            f"click {told}: what is dark there is larger than {SCALES[-1] * WINDOW_PX} px; "
-            "draw it with points on its contour"
-        )
-    if not seen:
-        raise AnnotationError(
-            f"click {told}: a further click is farther than {SCALES[-1] * CENTRE} px from it; "
-            "click there first"
-        )
-    raise AnnotationError(f"click {told}: nothing stands out there; click into a dark spot")
-
-
-def _clears(
-    front: Front, corner: NDArray[np.int64], size: int, margin: int, shape: tuple[int, ...]
-) -> bool:
-    """Whether the particle keeps away from its window's border, where that is not the image's."""
-    pixels = np.argwhere(front.mask()) + front.corner_px
-    low = (corner <= 0) | (pixels.min(axis=0) >= corner + margin)
-    high = (corner + size >= shape) | (pixels.max(axis=0) < corner + size - margin)
-    return bool(low.all() and high.all())
-
-
-def _within_something(
-    image: NDArray[np.float32], pixel: NDArray[np.int64], shown: Surroundings, scale: int
-) -> bool:
-    """Whether the window shows only the inside of something larger, and noise on it."""
-    if shown.contrast[0] >= CLEAR * shown.noise[0]:
-        return False
-    return any(
-        surroundings(image, pixel[None], other).contrast[0] > MUCH_LARGER * shown.contrast[0]
-        for other in SCALES
-        if other > scale
-    )
-
-
-def _dark(
-    image: NDArray[np.float32], corner: NDArray[np.int64], scale: int, shown: Surroundings
-) -> NDArray[np.float32]:
-    """How dark a window's pixels are: coarse windows cannot tell where an edge is."""
-    size, around = scale * WINDOW_PX, 2 * scale
-    rows = np.clip(np.arange(-around, size + around) + corner[0], 0, image.shape[0] - 1)
-    cols = np.clip(np.arange(-around, size + around) + corner[1], 0, image.shape[1] - 1)
-    smooth = cv2.GaussianBlur(image[np.ix_(rows, cols)], (0, 0), scale / 2)
-    part = (shown.ground[0] - smooth[around:-around, around:-around]) / shown.contrast[0]
-    return np.asarray(1 / (1 + np.exp((EDGE - part) / 0.05)), np.float32)
-
-
-def _enlarged(probability: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
-    if scale == 1:
-        return probability.copy()
-    size = (scale * WINDOW_PX, scale * WINDOW_PX)
-    return np.asarray(cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _corrected(front: Front, points: NDArray[np.int64], kept: int) -> NDArray[np.float32]:
-    """What further clicks teach: strongly near them, a little everywhere."""
-    clipped = np.clip(front.probability, 1e-4, 1 - 1e-4)
-    odds = np.log(clipped / (1 - clipped))
-    rows, cols = np.indices(clipped.shape)
-    reach2_px = _CORRECTION_REACH**2 * front.count
-    for number, (row, col) in enumerate(points):
-        near = np.exp(-((rows - row) ** 2 + (cols - col) ** 2) / (2 * reach2_px))
-        odds += (1 if number < kept else -1) * (_CORRECTION_ALL + _CORRECTION_NEAR * near)
-    corrected = (1 / (1 + np.exp(-odds))).astype(np.float32)
-    for row, col in points[kept:]:
-        corrected[row, col] = 0
-    return corrected
 
 
 def grey_image(image: ArrayLike) -> NDArray[np.generic]:
