@@ -59,6 +59,7 @@ click: $(VENV)/.all
 
 # 200 kills and 10 000 steps of undo and redo on an annotation store (half an hour).
 soak: $(VENV)/.all
+	$(BIN)/python tests/test_store_crashes.py 200
 	$(BIN)/python tests/test_store.py
 
 clean:

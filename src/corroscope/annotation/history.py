@@ -1,6 +1,6 @@
 """What has been done to one image's objects, and undone, without limit. No file is touched here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from corroscope.annotation.instances import Instance
 
@@ -29,14 +29,19 @@ class History:
         self.objects: Objects = {}
         self.next_number = 1
         """Of the next new object; numbers are never used twice."""
+        self._begun = False
         self._done: list[tuple[Change, Change]] = []  # what was, what is since
         self._undone: list[tuple[Change, Change]] = []
-        self._last: Change = {}  # what was before the last step, be it an undo
 
     @property
     def ever(self) -> bool:
         """Whether anything has ever been done, even if it is undone."""
-        return bool(self._done or self._undone)
+        return self._begun or bool(self._done or self._undone)
+
+    @property
+    def annotated(self) -> bool:
+        """Whether somebody has annotated the image, be it without any object."""
+        return self._begun or bool(self._done)
 
     @property
     def can_undo(self) -> bool:
@@ -48,20 +53,16 @@ class History:
         """Whether anything is undone that can be done again."""
         return bool(self._undone)
 
-    def earlier(self) -> Iterator[Objects]:
-        """Go back in time.
+    def begin(self, objects: Change) -> None:
+        """Start from objects that were there before anything was done; it cannot be undone.
 
-        Yields
-        ------
-        dict of int to Instance
-            The objects before the last step, then before each action that is not undone, the
-            last one first.
+        Parameters
+        ----------
+        objects
+            The objects; may be none, of an image that was annotated as empty.
         """
-        yield _changed(self.objects, self._last)
-        objects = self.objects
-        for before, _ in reversed(self._done):
-            objects = _changed(objects, before)
-            yield objects
+        self._begun = True
+        self._become(objects)
 
     def apply(self, change: Change) -> None:
         """Do something new; what was undone before can no longer be redone.
@@ -74,7 +75,6 @@ class History:
         before = {number: self.objects.get(number) for number in change}
         self._done.append((before, dict(change)))
         self._undone.clear()
-        self.next_number = max([self.next_number, *(number + 1 for number in change)])
         self._become(change)
 
     def undo(self) -> bool:
@@ -105,12 +105,27 @@ class History:
         self._become(self._done[-1][1])
         return True
 
+    def take(self, action: str, change: Change) -> None:
+        """Take a step by its name in the journal.
+
+        Parameters
+        ----------
+        action
+            ``"begin"``, ``"undo"``, ``"redo"``; anything else is something new.
+        change
+            What objects become; nothing for undo and redo, which know.
+        """
+        if action == "undo":
+            self.undo()
+        elif action == "redo":
+            self.redo()
+        elif action == "begin":
+            self.begin(change)
+        else:
+            self.apply(change)
+
     def _become(self, change: Change) -> None:
-        self._last = {number: self.objects.get(number) for number in change}
-        self.objects = _changed(self.objects, change)
-
-
-def _changed(objects: Objects, change: Change) -> Objects:
-    changed = {number: old for number, old in objects.items() if number not in change}
-    changed.update((number, new) for number, new in change.items() if new is not None)
-    return changed
+        self.next_number = max([self.next_number, *(number + 1 for number in change)])
+        kept = {number: old for number, old in self.objects.items() if number not in change}
+        kept.update((number, new) for number, new in change.items() if new is not None)
+        self.objects = kept

@@ -1,10 +1,12 @@
 """The journal of an annotation store: one line an action, appended and brought to the disk.
 
-Each line is JSON and carries a checksum, so that a line which was damaged is told from a whole
-one. Only the last line can be cut off by a crash; it was never acknowledged, and is dropped.
+Each line is JSON and carries a checksum of itself and of all lines before it, so that a line which
+was damaged, taken out or put elsewhere is found. Only the last line can be cut off by a crash; it
+was never acknowledged, and is dropped.
 """
 
 import base64
+import contextlib
 import json
 import os
 import zlib
@@ -85,6 +87,13 @@ class Record:
     path
         The file; made with its folder where it is missing.
 
+    Attributes
+    ----------
+    path
+        The file.
+    entries
+        What it held when it was opened, the header first.
+
     Raises
     ------
     AnnotationError
@@ -93,16 +102,14 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries, whole = _read(path)
+        self.entries, self._length, self._crc = _read(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
-            os.ftruncate(self._file, whole)
-            os.lseek(self._file, whole, os.SEEK_SET)
+            self._cut_off()
             _flush_folder(path.parent)
         except OSError as error:
             raise _unwritable(path, error) from error
-        self._length = whole
         if not self.entries:
             self.append({"journal": "corroscope annotation", "format": FORMAT})
 
@@ -117,23 +124,45 @@ class Record:
         Raises
         ------
         AnnotationError
-            If there is no room or JSON cannot hold it. The journal is as before.
+            If there is no room, JSON cannot hold it, the journal was closed, or another program
+            has changed or replaced the file. Nothing is added.
         """
-        line = _line(entry)
+        if self._file < 0:
+            raise AnnotationError(f"{self.path}: was closed; open the store again")
+        line, crc = _line(entry, self._crc)
+        if not self._as_left():
+            raise AnnotationError(
+                f"{self.path}: was changed by another program meanwhile; nothing was added; look "
+                "at what is annotated now, and do it again"
+            )
         try:
             written = 0
             while written < len(line):
                 written += os.write(self._file, line[written:])
             os.fsync(self._file)
         except OSError as error:
-            os.ftruncate(self._file, self._length)
-            os.lseek(self._file, self._length, os.SEEK_SET)
+            with contextlib.suppress(OSError):  # then the next line finds the file not as left
+                self._cut_off()
             raise _unwritable(self.path, error) from error
         self._length += len(line)
+        self._crc = crc
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
+        """Close the file; closing again does nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1  # the system gives the number to the next file that is opened
+
+    def _cut_off(self) -> None:
+        os.ftruncate(self._file, self._length)
+        os.lseek(self._file, self._length, os.SEEK_SET)
+
+    def _as_left(self) -> bool:
+        try:
+            there, ours = self.path.stat(), os.fstat(self._file)
+        except OSError:
+            return False
+        return (there.st_ino, there.st_size) == (ours.st_ino, self._length)
 
 
 def read_record(path: Path) -> list[Entry]:
@@ -158,27 +187,29 @@ def read_record(path: Path) -> list[Entry]:
     return _read(path)[0]
 
 
-def _read(path: Path) -> tuple[list[Entry], int]:
-    """Whole lines, and how many bytes they take."""
+def _read(path: Path) -> tuple[list[Entry], int, int]:
+    """Whole lines, how many bytes they take, and their checksum."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return [], 0
+        return [], 0, 0
     except OSError as error:
         raise AnnotationError(
             f"{path}: cannot be read ({error.strerror or error}); give the right to read it"
         ) from error
     entries: list[Entry] = []
-    whole = 0
+    whole = crc = 0
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
-        entry = _checked(line)
-        if entry is None:
-            if whole + len(line) == len(content) and not line.endswith(b"\n"):
-                break  # cut off while it was written
+        checked = _checked(line, crc)
+        if checked is None:
+            # Cut off while it was written; a disk that lost power may have zeros instead.
+            if whole + len(line) == len(content) and (line[-1:] != b"\n" or b"\0" in line):
+                break
             raise AnnotationError(
                 f"{path}, line {number}: is damaged, and the lines after it build on it; move the "
                 "journal out of the folder to go on from the masks, or restore it from a copy"
             )
+        entry, crc = checked
         entries.append(entry)
         whole += len(line)
     if entries and entries[0].get("format") != FORMAT:
@@ -186,24 +217,26 @@ def _read(path: Path) -> tuple[list[Entry], int]:
             f"{path}: is of format {entries[0].get('format')}, this version writes {FORMAT}; "
             "install a newer corroscope"
         )
-    return entries, whole
+    return entries, whole, crc
 
 
-def _line(entry: Entry) -> bytes:
+def _line(entry: Entry, before: int) -> tuple[bytes, int]:
+    """A line that follows those of a checksum, and the checksum with it."""
     try:
         text = json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise AnnotationError(f"an action cannot be written down as JSON ({error})") from error
-    return f'{{"crc32":{zlib.crc32(text.encode())},"entry":{text}}}\n'.encode()
+    crc = zlib.crc32(text.encode(), before)
+    return f'{{"crc32":{crc},"entry":{text}}}\n'.encode(), crc
 
 
-def _checked(line: bytes) -> Entry | None:
-    """The action of a line; None for a damaged one."""
+def _checked(line: bytes, before: int) -> tuple[Entry, int] | None:
+    """The action of a line and the checksum with it; None for a damaged one."""
     try:
-        told = json.loads(line)
-        entry = told["entry"]
-        if line.endswith(b"\n") and _line(entry) == line and isinstance(entry, dict):
-            return entry
+        entry = json.loads(line)["entry"]
+        again, crc = _line(entry, before)
+        if again == line and isinstance(entry, dict):
+            return entry, crc
     except (ValueError, KeyError, TypeError, AnnotationError):
         pass
     return None

@@ -1,11 +1,11 @@
 """The annotations of a dataset folder: a journal that is the truth, and masks made from it."""
 
-import re
+import contextlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -13,12 +13,17 @@ from corroscope.annotation.history import Change, History, Objects
 from corroscope.annotation.instances import AnnotatedImage, Instance
 from corroscope.annotation.record import Record, encode
 from corroscope.annotation.snapshots import Snapshots
-from corroscope.annotation.stored import JOURNAL, annotation_folder, image_pairs, replay
-from corroscope.errors import AnnotationError
-from corroscope.frames.reading import read_frame
+from corroscope.annotation.stored import (
+    JOURNAL,
+    annotation_folder,
+    check_annotator,
+    image_pairs,
+    image_shape,
+    last_entries,
+    replay,
+)
+from corroscope.errors import AnnotationError, CorroscopeError, OutputError
 from corroscope.outputs import versions
-
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Store:
@@ -27,6 +32,7 @@ class Store:
     Every action is on the disk, in ``annotation/journal.jsonl``, before it returns; then the
     image's mask (``x_mask.png``, and ``x_ignore.png`` where something is ignored) is written
     anew. A mask that another program has changed meanwhile is taken over as an action of its own.
+    One that was there before the journal is where the history begins.
 
     Parameters
     ----------
@@ -46,6 +52,11 @@ class Store:
     DatasetError
         If two images or masks claim one name.
 
+    Notes
+    -----
+    Every action may also raise `OutputError`, where a mask cannot be written. The action is in the
+    journal then and stands; the mask is written with the next one, or at the next opening.
+
     Examples
     --------
     >>> import tempfile
@@ -61,10 +72,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path, annotator: str, *, second: bool = False) -> None:
-        if not _NAME.fullmatch(annotator):
-            raise AnnotationError(
-                f"annotator {annotator!r}: use up to 64 letters, digits, '.', '_' and '-'"
-            )
+        check_annotator(annotator)
         self._folder = Path(folder)
         self._annotator = annotator
         self._version = versions()["corroscope"]
@@ -72,7 +80,7 @@ class Store:
         if not self._pairs:
             raise AnnotationError(f"{self._folder}: holds no images; put PNG or TIFF files there")
         base = annotation_folder(self._folder, annotator if second else None)
-        self._snapshots = Snapshots(self._folder, base if second else None)
+        self._base, self._elsewhere = base, base if second else None
         try:
             base.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(base / ".lock", timeout=0)
@@ -87,13 +95,25 @@ class Store:
                 "right to write"
             ) from error
         try:
-            self._record = Record(base / JOURNAL)
+            self._open()
         except BaseException:
             self._lock.release()
             raise
-        self._snapshots.tidy()
+
+    def _open(self) -> None:
+        self._record = Record(self._base / JOURNAL)
         self._histories = replay(self._record.entries)
+        self._last = last_entries(self._record.entries)
         self._shapes: dict[str, tuple[int, int]] = {}
+        self._snapshots = Snapshots(self._folder, self._elsewhere)
+        self._snapshots.tidy(self._pairs.values())
+        self._midway = False
+        for image, entry in self._last.items():
+            if image in self._pairs and self._snapshots.recall(self._pairs[image], entry["masks"]):
+                # A program was stopped before it wrote the mask. Others read masks, so mend it
+                # now; an image that cannot be read says so when somebody looks at it.
+                with contextlib.suppress(CorroscopeError):
+                    self._current(image)
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +127,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the journal and let others annotate."""
+        """Close the journal and let others annotate; closing again does nothing."""
         self._record.close()
         self._lock.release()
 
@@ -177,7 +197,7 @@ class Store:
         AnnotationError
             As `objects`.
         """
-        return self._current(image).can_undo
+        return self._current(image).annotated
 
     def add(self, image: str, instance: Instance, how: Mapping[str, Any] | None = None) -> int:
         """Add an object.
@@ -344,56 +364,57 @@ class Store:
 
     def _step(self, image: str, action: str, possible: bool) -> bool:
         if possible:
-            history = self._histories[image]
-            self._write(image, action, {}, None)
-            _ = history.undo() if action == "undo" else history.redo()
-            self._snapshots.write(self._pairs[image], history.objects, self.shape(image))
+            self._commit(image, action, {}, None)
         return possible
 
     def _commit(
         self, image: str, action: str, change: Change, how: Mapping[str, Any] | None
     ) -> None:
-        shape = self.shape(image)
+        shape, pair = self.shape(image), self._pairs[image]
         for instance in change.values():
             if instance is not None and not instance.fits(shape):
                 raise AnnotationError(
                     f"{image}: the object at {instance.corner_px} does not lie within the image of "
                     f"{shape[0]} by {shape[1]} pixels"
                 )
-        self._write(image, action, change, how)
+        entry = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "corroscope": self._version,
+            "annotator": self._annotator,
+            "image": image,
+            "shape": list(shape),
+            "action": action,
+            "objects": encode(change),
+            "how": dict(how or {}),
+            "masks": self._snapshots.stamps(pair),
+        }
+        self._midway = True
+        self._record.append(entry)
         history = self._histories[image]
-        history.apply(change)
-        self._snapshots.write(self._pairs[image], history.objects, shape)
-
-    def _write(
-        self, image: str, action: str, change: Change, how: Mapping[str, Any] | None
-    ) -> None:
-        self._record.append(
-            {
-                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "corroscope": self._version,
-                "annotator": self._annotator,
-                "image": image,
-                "shape": list(self.shape(image)),
-                "action": action,
-                "objects": encode(change),
-                "how": dict(how or {}),
-            }
-        )
+        history.take(action, change)
+        self._last[image] = entry
+        self._midway = False
+        self._snapshots.write(pair, history, shape)
 
     def _current(self, image: str) -> History:
         """The history of an image, after what other programs did to its masks is taken over."""
         if image not in self._pairs:
             raise AnnotationError(f"{self._folder}: holds no image {image}; see the list of images")
+        if self._midway:  # the last action was interrupted, or refused: the journal knows
+            self._record.close()
+            self._open()
         history = self._histories.setdefault(image, History())
-        if self._snapshots.unchanged(self._pairs[image]):
-            return history
         pair = self._pairs[image]
-        foreign = self._snapshots.foreign(pair, history, self.shape(image))
-        if foreign is not None:
-            self._commit(image, "adopt", foreign, {"from": "the mask that was found"})
-        elif history.ever:
-            self._snapshots.write(pair, history.objects, self.shape(image))
+        if self._snapshots.settled(pair):
+            return history
+        found = self._snapshots.look(pair, history, self.shape(image))
+        if found.foreign is not None:
+            action = "adopt" if history.ever else "begin"
+            self._commit(image, action, found.foreign, {"from": "the mask that was found"})
+        elif found.behind:
+            # That it cannot be written was told by the action; the next one tries again.
+            with contextlib.suppress(OutputError):
+                self._snapshots.write(pair, history, self.shape(image))
         return history
 
     def _known(self, image: str, number: int) -> Instance:
@@ -423,15 +444,5 @@ class Store:
             If it cannot be read.
         """
         if image not in self._shapes:
-            height, width = read_frame(self._folder / image).shape
-            told = next(
-                (e["shape"] for e in reversed(self._record.entries) if e.get("image") == image),
-                [height, width],
-            )
-            if told != [height, width]:
-                raise AnnotationError(
-                    f"{self._folder / image}: has {height} by {width} pixels, but was annotated "
-                    f"with {told[0]} by {told[1]}; put the old image back or rename the new one"
-                )
-            self._shapes[image] = (height, width)
+            self._shapes[image] = image_shape(self._folder / image, self._last.get(image))
         return self._shapes[image]

@@ -1,12 +1,13 @@
 """What lies in a dataset folder, read without writing anything."""
 
+import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from corroscope.annotation.history import History
 from corroscope.annotation.instances import AnnotatedImage
 from corroscope.annotation.pairing import Pair, pair_files
-from corroscope.annotation.record import decode, read_record
+from corroscope.annotation.record import Entry, decode, read_record
 from corroscope.annotation.snapshots import Snapshots
 from corroscope.errors import AnnotationError
 from corroscope.frames.reading import SUFFIXES, read_frame
@@ -15,6 +16,8 @@ FOLDER: Final = "annotation"
 """Beside the images: the journal, the lock and second annotations."""
 
 JOURNAL: Final = "journal.jsonl"
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def read_annotations(folder: str | Path, *, second: str | None = None) -> list[AnnotatedImage]:
@@ -36,29 +39,88 @@ def read_annotations(folder: str | Path, *, second: str | None = None) -> list[A
     Raises
     ------
     AnnotationError
-        If the folder or the journal cannot be read, there is no such second annotation, or a mask
-        has another size than its image.
+        If the folder or the journal cannot be read, there is no such second annotation, a mask
+        has another size than its image, or an image another than when it was annotated.
+    FrameError
+        If an image cannot be read.
     DatasetError
         If two images or masks claim one name.
     """
+    if second is not None:
+        check_annotator(second)
     folder = Path(folder)
     pairs = image_pairs(folder)
     base = annotation_folder(folder, second)
     if second is not None and not (base / JOURNAL).is_file():
         raise AnnotationError(f"{folder}: has no second annotation by {second}")
-    histories = replay(read_record(base / JOURNAL))
+    entries = read_record(base / JOURNAL)
+    histories, last = replay(entries), last_entries(entries)
     snapshots = Snapshots(folder, None if second is None else base)
     found = []
     for image, pair in pairs.items():
         history = histories.get(image, History())
-        height, width = read_frame(folder / image).shape
-        foreign = snapshots.foreign(pair, history, (height, width))
+        shape = image_shape(folder / image, last.get(image))
+        if image in last:
+            snapshots.recall(pair, last[image]["masks"])
+        foreign = snapshots.look(pair, history, shape).foreign
         if foreign is not None:
             history.apply(foreign)
-        if history.can_undo:
+        if history.annotated:
             objects = tuple(o for _, o in sorted(history.objects.items()))
-            found.append(AnnotatedImage(image, (height, width), objects))
+            found.append(AnnotatedImage(image, shape, objects))
     return found
+
+
+def check_annotator(name: str) -> None:
+    """Refuse a name that cannot be that of a folder.
+
+    Parameters
+    ----------
+    name
+        Of an annotator.
+
+    Raises
+    ------
+    AnnotationError
+        If it is anything but 1 to 64 letters, digits, ``.``, ``_`` and ``-``.
+
+    Examples
+    --------
+    >>> check_annotator("ada")
+    """
+    if not _NAME.fullmatch(name):
+        raise AnnotationError(f"annotator {name!r}: use up to 64 letters, digits, '.', '_' and '-'")
+
+
+def image_shape(path: Path, last: Entry | None) -> tuple[int, int]:
+    """Read an image's height and width.
+
+    Parameters
+    ----------
+    path
+        The image.
+    last
+        The journal's last line about it, if there is one.
+
+    Returns
+    -------
+    tuple of int
+        In pixels.
+
+    Raises
+    ------
+    AnnotationError
+        If the image has another size than when it was annotated.
+    FrameError
+        If it cannot be read.
+    """
+    height, width = read_frame(path).shape
+    if last is not None and last["shape"] != [height, width]:
+        raise AnnotationError(
+            f"{path}: has {height} by {width} pixels, but was annotated with {last['shape'][0]} by "
+            f"{last['shape'][1]}; put the old image back or rename the new one"
+        )
+    return height, width
 
 
 def annotation_folder(folder: Path, second: str | None) -> Path:
@@ -114,7 +176,7 @@ def image_pairs(folder: Path) -> dict[str, Pair]:
     return {pair.image.name: pair for pair in pair_files(files).values() if pair.image is not None}
 
 
-def replay(entries: list[dict[str, Any]]) -> dict[str, History]:
+def replay(entries: list[Entry]) -> dict[str, History]:
     """Do again all that a journal tells.
 
     Parameters
@@ -130,10 +192,21 @@ def replay(entries: list[dict[str, Any]]) -> dict[str, History]:
     histories: dict[str, History] = {}
     for entry in entries[1:]:
         history = histories.setdefault(entry["image"], History())
-        if entry["action"] == "undo":
-            history.undo()
-        elif entry["action"] == "redo":
-            history.redo()
-        else:
-            history.apply(decode(entry["objects"]))
+        history.take(entry["action"], decode(entry["objects"]))
     return histories
+
+
+def last_entries(entries: list[Entry]) -> dict[str, Entry]:
+    """Find the last line about each image.
+
+    Parameters
+    ----------
+    entries
+        A journal's lines, the header first.
+
+    Returns
+    -------
+    dict of str to dict
+        By the image's file name.
+    """
+    return {entry["image"]: entry for entry in entries[1:]}
