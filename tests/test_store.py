@@ -37,8 +37,8 @@ def test_what_is_annotated_is_there_after_a_restart_with_its_mask(folder: Path) 
         assert third not in (first, second)
     with Store(folder, "bob") as store:
         assert store.objects("a.png") == {first: speck(6, 6), third: speck(40, 40)}
-        assert store.annotated("a.png")
-        assert not store.annotated("b.png")
+        assert store.progress("a.png").annotated
+        assert not store.progress("b.png").annotated
     expected = np.zeros(SHAPE, bool)
     expected[6:9, 6:9] = expected[40:43, 40:43] = True
     np.testing.assert_array_equal(mask_in(folder), expected)
@@ -92,7 +92,7 @@ def test_an_image_without_particles_can_be_declared_done(folder: Path) -> None:
     with Store(folder, "ada") as store:
         store.declare_done("a.png")
         store.declare_done("b.png")
-        assert store.annotated("a.png")
+        assert store.progress("a.png").annotated
     assert [patch.mask.any() for patch in read_dataset(folder)] == [False, False]
 
 
@@ -138,7 +138,7 @@ def test_wrong_images_numbers_and_places_are_told(folder: Path, tmp_path: Path) 
             store.add("a.png", speck(58, 0))
         with pytest.raises(AnnotationError, match="JSON"):
             store.add("a.png", speck(5, 5), how={"bad": object()})
-        assert not store.annotated("a.png")
+        assert not store.progress("a.png").annotated
         store.add("a.png", speck(5, 5))
     write_png(folder / "a.png", np.zeros((10, 10), np.uint8))
     with (
@@ -170,6 +170,31 @@ def test_replacing_all_is_one_action(folder: Path) -> None:
         assert [o.corner_px for o in store.read("a.png").instances] == [(0, 0), (2, 2), (30, 30)]
         store.undo("a.png")
         assert list(store.objects("a.png")) == [number]
+
+
+def test_merging_and_splitting_are_one_action_each(folder: Path) -> None:
+    with Store(folder, "ada") as store:
+        one, two = store.add("a.png", speck(5, 5)), store.add("a.png", speck(8, 8))
+        (three,) = store.exchange("a.png", [one, two], [speck(5, 5, 6)], {"merge": [one, two]})
+        assert store.objects("a.png") == {three: speck(5, 5, 6)}
+        assert store.progress("a.png").how == {"merge": [one, two]}
+        assert store.undo("a.png")
+        assert list(store.objects("a.png")) == [one, two]
+        with pytest.raises(AnnotationError, match="no object 99"):
+            store.exchange("a.png", [one, 99], [])
+        assert list(store.objects("a.png")) == [one, two]
+
+
+def test_progress_counts_actions_across_restarts(folder: Path) -> None:
+    with Store(folder, "ada") as store:
+        assert store.progress("a.png") == (0, False, False, False, {})
+        store.add("a.png", speck(5, 5))
+        store.add("b.png", speck(5, 5))
+        store.undo("a.png")
+    with Store(folder, "ada") as store:
+        progress = store.progress("a.png")
+        assert (progress.revision, progress.can_undo, progress.can_redo) == (2, False, True)
+        assert store.progress("b.png").revision == 1
 
 
 @settings(max_examples=25, deadline=None)

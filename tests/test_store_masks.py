@@ -111,7 +111,7 @@ def test_when_all_is_undone_nobody_has_annotated_the_image(folder: Path) -> None
         store.add("a.png", speck(5, 5, label="ignore"))
         while store.undo("a.png"):
             pass
-        assert not store.annotated("a.png")
+        assert not store.progress("a.png").annotated
         # An empty mask would be trained on as a patch without particles.
         assert sorted(path.name for path in folder.glob("*_*")) == []
     assert read_annotations(folder) == []

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from corroscope.segmentation.bundle import load_bundle
     from corroscope.segmentation.segment import segment
     from corroscope.segmentation.segmenter import Segmenter
+    from corroscope.studio.annotate import annotate
     from corroscope.synthesis.synth import synth
 
 __all__ = [
     "CorroscopeError",
     "Segmenter",
+    "annotate",
     "demo",
     "doctor",
     "evaluate",
@@ -41,6 +43,7 @@ __all__ = [
 _HOMES = {
     "CorroscopeError": "corroscope.errors",
     "Segmenter": "corroscope.segmentation.segmenter",
+    "annotate": "corroscope.studio.annotate",
     "demo": "corroscope.demonstration",
     "doctor": "corroscope.diagnosis",
     "evaluate": "corroscope.learning.evaluate",

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_synth(_command(commands, "synth", _synth, "make a sequence whose truth is known"))
     _add_train(_command(commands, "train", _train, "train a network from scratch"))
     _add_evaluate(_command(commands, "evaluate", _evaluate, "score a bundle on annotated patches"))
+    _add_annotate(_command(commands, "annotate", _annotate, "annotate and review in the browser"))
     _add_export(_command(commands, "export", _export, "write annotations for other programs"))
     _add_import(_command(commands, "import", _import, "take over other programs' annotations"))
     _command(commands, "doctor", _doctor, "say what is installed and what will be used")
@@ -193,6 +194,19 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
 
 
+def _add_annotate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="folder of images, with masks or without")
+    parser.add_argument("--port", type=int, help="where to listen (default: 8766 or the next free)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="another address lets others on the network in"
+    )
+    parser.add_argument("--annotator", metavar="NAME", help="who annotates (default: the account)")
+    parser.add_argument(
+        "--second", action="store_true", help="annotate once more, blind, for agreement"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+
+
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="folder of annotated images")
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
@@ -290,6 +304,20 @@ def _shares(text: str | None) -> list[float] | None:
         raise SettingsError(
             f"--times {text}: give shares of the run with commas between, as 0.25,0.95"
         ) from error
+
+
+def _annotate(chosen: argparse.Namespace) -> None:
+    from corroscope import annotate
+
+    annotate(
+        chosen.folder,
+        port=chosen.port,
+        host=chosen.host,
+        annotator=chosen.annotator,
+        second=chosen.second,
+        browser=not chosen.no_browser,
+        tell=lambda line: print(line, flush=True),
+    )
 
 
 def _export(chosen: argparse.Namespace) -> None:

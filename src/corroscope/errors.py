@@ -10,6 +10,7 @@ with code 2::
     ├── AnnotationError     a click, a point or an object that cannot be, or a store of them
     ├── BundleError         a model bundle that is missing, incomplete or altered
     ├── EngineError         an inference engine that is unknown or cannot run here
+    ├── StudioError         a studio that cannot be opened, or is asked what it does not serve
     ├── SettingsError       a setting outside its range
     ├── OutputError         an output that cannot be written, or would overwrite another
     ├── ExportError         an exported network that does not agree with the trained one
@@ -46,6 +47,10 @@ class BundleError(CorroscopeError):
 
 class EngineError(CorroscopeError):
     """An inference engine that is unknown or cannot run here."""
+
+
+class StudioError(CorroscopeError):
+    """A studio that cannot be opened, or is asked for what it does not serve."""
 
 
 class SettingsError(CorroscopeError):

@@ -216,3 +216,38 @@ def overlapping(instances: Sequence[Instance], shape: tuple[int, int]) -> bool:
             return True
         painted[instance.box] |= instance.mask
     return False
+
+
+def iou(one: Instance, other: Instance) -> float:
+    """Intersection over union of two objects.
+
+    Parameters
+    ----------
+    one, other
+        The objects.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> dots = np.ones((1, 2), bool)
+    >>> iou(Instance.of(dots), Instance.of(dots, corner_px=(0, 1)))
+    0.3333333333333333
+    """
+    low = np.maximum(one.corner_px, other.corner_px)
+    high = np.minimum(
+        np.add(one.corner_px, one.mask.shape), np.add(other.corner_px, other.mask.shape)
+    )
+    if (low >= high).any():
+        return 0.0
+    parts = [
+        each.mask[
+            tuple(slice(a - c, b - c) for a, b, c in zip(low, high, each.corner_px, strict=True))
+        ]
+        for each in (one, other)
+    ]
+    shared = int((parts[0] & parts[1]).sum())
+    return shared / (one.area_px + other.area_px - shared)

@@ -1,11 +1,12 @@
 """The annotations of a dataset folder: a journal that is the truth, and masks made from it."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
@@ -24,6 +25,28 @@ from corroscope.annotation.stored import (
 )
 from corroscope.errors import AnnotationError, CorroscopeError, OutputError
 from corroscope.outputs import versions
+
+
+class Progress(NamedTuple):
+    """How far an image's annotation is.
+
+    Attributes
+    ----------
+    revision
+        Number of actions so far; who has seen another one has not seen the last.
+    annotated
+        Whether somebody has looked at the image.
+    can_undo, can_redo
+        Whether there is something to undo and to redo.
+    how
+        What the last action told of itself.
+    """
+
+    revision: int
+    annotated: bool
+    can_undo: bool
+    can_redo: bool
+    how: Mapping[str, Any]
 
 
 class Store:
@@ -104,6 +127,7 @@ class Store:
         self._record = Record(self._base / JOURNAL)
         self._histories = replay(self._record.entries)
         self._last = last_entries(self._record.entries)
+        self._revisions = Counter(entry["image"] for entry in self._record.entries[1:])
         self._shapes: dict[str, tuple[int, int]] = {}
         self._snapshots = Snapshots(self._folder, self._elsewhere)
         self._snapshots.tidy(self._pairs.values())
@@ -179,8 +203,8 @@ class Store:
             image, self.shape(image), tuple(o for _, o in sorted(objects.items()))
         )
 
-    def annotated(self, image: str) -> bool:
-        """Whether somebody has looked at an image: it has objects, or was declared done.
+    def progress(self, image: str) -> Progress:
+        """Look up how far an image's annotation is.
 
         Parameters
         ----------
@@ -189,15 +213,22 @@ class Store:
 
         Returns
         -------
-        bool
-            False for an image that waits.
+        Progress
+            As it is now.
 
         Raises
         ------
         AnnotationError
             As `objects`.
         """
-        return self._current(image).annotated
+        history = self._current(image)
+        return Progress(
+            self._revisions[image],
+            history.annotated,
+            history.can_undo,
+            history.can_redo,
+            self._last.get(image, {}).get("how", {}),
+        )
 
     def add(self, image: str, instance: Instance, how: Mapping[str, Any] | None = None) -> int:
         """Add an object.
@@ -284,13 +315,13 @@ class Store:
         self._known(image, number)
         self._commit(image, "remove", {number: None}, None)
 
-    def declare_done(self, image: str) -> None:
+    def declare_done(self, image: str, how: Mapping[str, Any] | None = None) -> None:
         """Say that an image is annotated as it stands, be it without any particle.
 
         Parameters
         ----------
-        image
-            Its file name.
+        image, how
+            As for `add`.
 
         Raises
         ------
@@ -298,7 +329,7 @@ class Store:
             As `add`.
         """
         self._current(image)
-        self._commit(image, "done", {}, None)
+        self._commit(image, "done", {}, how)
 
     def replace_all(
         self, image: str, instances: Iterable[Instance], how: Mapping[str, Any] | None = None
@@ -322,13 +353,50 @@ class Store:
         change.update(enumerate(instances, start=history.next_number))
         self._commit(image, "replace all", change, how)
 
-    def undo(self, image: str) -> bool:
+    def exchange(
+        self,
+        image: str,
+        gone: Iterable[int],
+        new: Iterable[Instance],
+        how: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """Put new objects in the place of some, in one action: to merge, split or remove several.
+
+        Parameters
+        ----------
+        image, how
+            As for `add`.
+        gone
+            Numbers of the objects that go.
+        new
+            The objects that come.
+
+        Returns
+        -------
+        list of int
+            Their numbers.
+
+        Raises
+        ------
+        AnnotationError
+            As `replace`.
+        """
+        change: dict[int, Instance | None] = {}
+        for number in gone:
+            self._known(image, number)
+            change[number] = None
+        first = self._current(image).next_number
+        came = dict(enumerate(new, start=first))
+        self._commit(image, "exchange", change | came, how)
+        return list(came)
+
+    def undo(self, image: str, how: Mapping[str, Any] | None = None) -> bool:
         """Take back the last action on an image, also of earlier days.
 
         Parameters
         ----------
-        image
-            Its file name.
+        image, how
+            As for `add`.
 
         Returns
         -------
@@ -340,15 +408,15 @@ class Store:
         AnnotationError
             As `add`.
         """
-        return self._step(image, "undo", self._current(image).can_undo)
+        return self._step(image, "undo", self._current(image).can_undo, how)
 
-    def redo(self, image: str) -> bool:
+    def redo(self, image: str, how: Mapping[str, Any] | None = None) -> bool:
         """Do again what was taken back last.
 
         Parameters
         ----------
-        image
-            Its file name.
+        image, how
+            As for `add`.
 
         Returns
         -------
@@ -360,11 +428,11 @@ class Store:
         AnnotationError
             As `add`.
         """
-        return self._step(image, "redo", self._current(image).can_redo)
+        return self._step(image, "redo", self._current(image).can_redo, how)
 
-    def _step(self, image: str, action: str, possible: bool) -> bool:
+    def _step(self, image: str, action: str, possible: bool, how: Mapping[str, Any] | None) -> bool:
         if possible:
-            self._commit(image, action, {}, None)
+            self._commit(image, action, {}, how)
         return possible
 
     def _commit(
@@ -393,6 +461,7 @@ class Store:
         history = self._histories[image]
         history.take(action, change)
         self._last[image] = entry
+        self._revisions[image] += 1
         self._midway = False
         self._snapshots.write(pair, history, shape)
 

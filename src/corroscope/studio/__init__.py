@@ -1,0 +1,1 @@
+"""The studio: a local page to annotate, to review proposals and to look at results."""

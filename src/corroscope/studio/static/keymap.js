@@ -1,0 +1,117 @@
+// Every key, once: what the dispatcher obeys and the help lists.
+
+export const KEYMAP = [
+  ["Annotate", "Enter", "take", "take the particle under the crosshair; finish a contour"],
+  ["Annotate", "[", "smaller", "smaller nested contour (also the wheel, button held)"],
+  ["Annotate", "]", "larger", "larger nested contour"],
+  ["Annotate", "Tab", "candidate", "next candidate for the selected particle"],
+  ["Annotate", "o", "exclude", "exclude what is under the crosshair (also right click)"],
+  ["Annotate", "Shift+O", "include", "take in what is under the crosshair (also Alt-click)"],
+  ["Annotate", "c", "points", "contour points at the crosshair (also Shift-click)"],
+  ["Annotate", "b", "brush", "brush of one pixel"],
+  ["Annotate", "e", "eraser", "eraser of one pixel"],
+  ["Annotate", "s", "split", "cut the selected particle along a line"],
+  ["Annotate", "m", "merge", "merge the selected particles"],
+  ["Annotate", "i", "ignore", "ignore, or no longer"],
+  ["Annotate", "Delete", "remove", "delete the selected (also Ctrl-click)"],
+  ["Annotate", "Backspace", "remove", null],
+  ["Annotate", "Escape", "cancel", "let go: of points, line, brush, selection"],
+  ["Annotate", "Ctrl+z", "undo", "undo, without limit"],
+  ["Annotate", "Ctrl+y", "redo", "redo"],
+  ["Annotate", "Ctrl+Shift+Z", "redo", null],
+  ["Annotate", "f", "done", "finish the image as it is, also an empty one"],
+  ["Select", "n", "nextObject", "next particle"],
+  ["Select", "Shift+N", "previousObject", "previous particle"],
+  ["Select", "Shift+S", "alsoSelect", "select what is under the crosshair, too"],
+  ["Look", "ArrowLeft", "left", "crosshair by a pixel; with Shift by ten"],
+  ["Look", "ArrowRight", "right", null],
+  ["Look", "ArrowUp", "up", null],
+  ["Look", "ArrowDown", "down", null],
+  ["Look", "Shift+ArrowLeft", "farLeft", null],
+  ["Look", "Shift+ArrowRight", "farRight", null],
+  ["Look", "Shift+ArrowUp", "farUp", null],
+  ["Look", "Shift+ArrowDown", "farDown", null],
+  ["Look", "+", "zoomIn", "closer (also the wheel)"],
+  ["Look", "-", "zoomOut", "farther"],
+  ["Look", "0", "fit", "whole picture"],
+  ["Look", "1", "actual", "one to one"],
+  ["Look", "r", "blink", "hold: the other of frame and difference"],
+  ["Look", "Shift+R", "plane", "frame or difference to work on"],
+  ["Look", "h", "outlines", "hold: no outlines"],
+  ["Look", "t", "onion", "outlines of the neighbouring frames"],
+  ["Images", "a", "previousImage", "previous image"],
+  ["Images", "d", "nextImage", "next image"],
+  ["Images", "g", "nextOpen", "next image that nobody has annotated"],
+  ["Images", "p", "propagate", "take over the previous image's particles, each sought anew"],
+  ["Review", "Space", "accept", "accept the proposal"],
+  ["Review", "x", "reject", "reject the proposal"],
+  ["Review", "e", "edit", "accept it and go on to mend it"],
+  ["Help", "?", "help", "this list"],
+].map(([group, key, action, label]) => ({ group, key, action, label }));
+
+export const HELD = new Set(["blink", "outlines"]);
+
+export function keyName(event) {
+  if (event.altKey) return null;
+  let key = event.key === " " ? "Space" : event.key;
+  const ctrl = event.ctrlKey || event.metaKey;
+  if (key.length === 1 && ctrl) key = event.shiftKey ? key.toUpperCase() : key.toLowerCase();
+  const typed = key.length === 1 && key.toLowerCase() === key.toUpperCase();
+  const shift = event.shiftKey && !typed ? "Shift+" : "";
+  if (shift && key.length === 1) key = key.toUpperCase();
+  return `${ctrl ? "Ctrl+" : ""}${shift}${key}`;
+}
+
+// While one reviews, the keys of the review come first, and only then.
+export function actionOf(event, reviewing) {
+  const name = keyName(event);
+  const known = KEYMAP.filter(({ key, group }) => key === name && (reviewing || group !== "Review"));
+  return (known.find(({ group }) => group === "Review") ?? known[0])?.action;
+}
+
+export function keyOf(action) {
+  return KEYMAP.find((each) => each.action === action)?.key ?? "";
+}
+
+// The help, made from the keymap itself.
+export function helpContent(singleKeys, onSingleKeys) {
+  const parts = document.createDocumentFragment();
+  const title = document.createElement("h2");
+  title.id = "help-title";
+  title.textContent = "Keys";
+  const columns = document.createElement("div");
+  columns.className = "columns";
+  for (const group of new Set(KEYMAP.map((each) => each.group))) {
+    const table = document.createElement("table");
+    const head = table.createTHead().insertRow();
+    const th = document.createElement("th");
+    th.colSpan = 2;
+    th.scope = "colgroup";
+    th.textContent = group;
+    head.append(th);
+    const body = table.createTBody();
+    for (const { action, label } of KEYMAP.filter((each) => each.group === group && each.label)) {
+      const row = body.insertRow();
+      const cell = row.insertCell();
+      for (const { key } of KEYMAP.filter((each) => each.action === action)) {
+        const kbd = document.createElement("kbd");
+        kbd.textContent = key.replace("Arrow", "");
+        cell.append(kbd, " ");
+      }
+      row.insertCell().textContent = label;
+    }
+    columns.append(table);
+  }
+  const label = document.createElement("label");
+  label.className = "row";
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.checked = singleKeys;
+  box.addEventListener("change", () => onSingleKeys(box.checked));
+  label.append("Keys work anywhere on the page (off: only in the picture)", box);
+  const close = document.createElement("button");
+  close.textContent = "Close";
+  close.addEventListener("click", () => close.closest("dialog").close());
+  parts.append(title, columns, label, close);
+  return parts;
+}

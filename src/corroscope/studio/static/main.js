@@ -1,0 +1,341 @@
+// The page: puts session, tools, stage and panels together. No decision is made here.
+
+import { listen } from "./api.js";
+import { element } from "./dom.js";
+import { actionOf, HELD, helpContent, KEYMAP } from "./keymap.js";
+import * as annotatePanel from "./panels/annotate.js";
+import { Review, title as reviewTitle } from "./panels/review.js";
+import { Sequence, title as sequenceTitle } from "./panels/sequence.js";
+import { Session } from "./session.js";
+import { Stage } from "./stage.js";
+import { Tools } from "./tools.js";
+import { centred, pixelPoint, toImage } from "./view.js";
+
+const ANNOUNCED_MS = 4000;
+const byId = (id) => document.getElementById(id);
+const drawing = byId("drawing");
+const stage = new Stage(byId("picture"), drawing);
+let drawn = 0;
+
+const session = new Session({
+  stage,
+  changed: () => {
+    if (drawn === 0) drawn = requestAnimationFrame(update);
+    if (session.view) stage.show(session.snapshot());
+  },
+  trouble: (text) => {
+    byId("trouble").textContent = text;
+    byId("trouble").hidden = !text;
+  },
+  saved: (state, text) => {
+    const saved = byId("saved");
+    saved.dataset.state = state;
+    saved.textContent = text ?? { saved: "All saved", saving: "Saving", failed: "Not saved" }[state];
+  },
+  announce: (text) => {
+    byId("hint").textContent = text;
+    announcedAt = performance.now();
+    setTimeout(() => session.changed(), ANNOUNCED_MS + 50);
+  },
+});
+let announcedAt = -Infinity;
+const tools = new Tools(session);
+
+// --- panels ----------------------------------------------------------------------------------
+
+const annotate = annotatePanel.make(session, tools);
+const review = new Review(session, tools, () => choose("annotate"));
+const sequence = new Sequence(session, tools);
+const panels = {
+  annotate: { title: annotatePanel.title, panel: annotate.panel, update: annotate.update },
+  review: { title: reviewTitle, panel: review.panel, update: () => review.update(), activate: (on) => review.activate(on) },
+  sequence: { title: sequenceTitle, panel: sequence.panel, update: () => sequence.update() },
+};
+let active = null;
+
+for (const [name, { title, panel }] of Object.entries(panels)) {
+  byId("tabs").append(element("button", {
+    role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, onclick: (event) => {
+      choose(name);
+      if (event.detail > 0) drawing.focus(); // by pointer: keys are meant for the picture
+    },
+    onkeydown: (event) => {
+      const names = Object.keys(panels);
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!by) return;
+      event.stopPropagation();
+      const next = names[(names.indexOf(name) + by + names.length) % names.length];
+      choose(next);
+      byId(`tab-${next}`).focus();
+    },
+  }, title));
+  Object.assign(panel, { id: `panel-${name}` });
+  panel.setAttribute("role", "tabpanel");
+  panel.setAttribute("aria-labelledby", `tab-${name}`);
+  byId("panels").append(panel);
+}
+
+function choose(name) {
+  if (active === name) return;
+  panels[active]?.activate?.(false);
+  active = name;
+  for (const [each, { panel }] of Object.entries(panels)) {
+    const chosen = each === name;
+    panel.hidden = !chosen;
+    byId(`tab-${each}`).setAttribute("aria-selected", String(chosen));
+    byId(`tab-${each}`).tabIndex = chosen ? 0 : -1;
+  }
+  panels[name].activate?.(true);
+  session.changed();
+}
+
+// --- what is shown besides the picture -------------------------------------------------------
+
+function update() {
+  drawn = 0;
+  const { image, images, folder } = session;
+  if (folder) byId("folder").textContent = `${folder.folder} · ${folder.annotator}${folder.second ? " (second, blind)" : ""}`;
+  byId("undo").disabled = !image?.can_undo;
+  byId("redo").disabled = !image?.can_redo;
+  const done = images.filter((each) => each.annotated).length;
+  byId("progress").textContent = images.length > 0 ? `${done} of ${images.length} annotated` : "";
+  updateList();
+  panels[active]?.update();
+  byId("zoom").textContent = session.view ? `${Math.round(100 * session.view.scale)} %` : "";
+  if (performance.now() - announcedAt > ANNOUNCED_MS) byId("hint").textContent = hint();
+}
+
+function updateList() {
+  const list = byId("images");
+  if (list.children.length !== session.images.length) {
+    list.replaceChildren(...session.images.map((image, index) =>
+      element("li", {}, element("button", { onclick: () => session.go(index) },
+        element("span", { className: "mark", "aria-hidden": "true" }), element("span", {}, image.name)))));
+  }
+  session.images.forEach((image, index) => {
+    const button = list.children[index].firstChild;
+    const current = String(index === session.index);
+    if (button.getAttribute("aria-current") !== current) {
+      button.setAttribute("aria-current", current);
+      if (current === "true") button.scrollIntoView({ block: "nearest" });
+    }
+    button.firstChild.textContent = image.problem ? "✕" : image.annotated ? "✓" : "○";
+    button.title = image.problem ?? (image.annotated ? `${image.objects} objects` : "not yet annotated");
+  });
+}
+
+function hint() {
+  const { image, tool, held, points, objects, selected } = session;
+  if (!image) return session.images.length > 0 ? "Choose an image on the left" : "";
+  if (active === "review") return "";
+  if (tool === "points") {
+    return points.length < 2 ? "Click along the edge of the particle" : "Enter or the first point closes the contour; right click keeps it away from something";
+  }
+  if (tool === "brush") return "Draw pixels; Escape ends the brush";
+  if (tool === "eraser") return "Erase pixels of the selected particle; Escape ends the eraser";
+  if (tool === "split") return "Draw a line across the selected particle";
+  if (held) return "Wheel or [ ] steps through smaller and larger contours";
+  if (selected.size === 1) return "[ ] smaller, larger · Tab other candidates · right click excludes · drag a point";
+  if (objects.size === 0) return "Click inside a particle. If there is none: F, done with this image";
+  return "";
+}
+
+// --- intents ---------------------------------------------------------------------------------
+
+const cursor = () => session.crosshair ?? pixelPoint(toImage(session.view, middle()));
+const middle = () => ({ x: stage.size.width / 2, y: stage.size.height / 2 });
+const moves = { left: [0, -1], right: [0, 1], up: [-1, 0], down: [1, 0], farLeft: [0, -10], farRight: [0, 10], farUp: [-10, 0], farDown: [10, 0] };
+
+const actions = {
+  undo: async () => {
+    await session.flush();
+    if (session.image?.can_undo) await session.do({ do: "undo" });
+    tools.showHandles();
+  },
+  redo: async () => {
+    await session.flush();
+    if (session.image?.can_redo) await session.do({ do: "redo" });
+    tools.showHandles();
+  },
+  done: async () => {
+    await session.flush();
+    await session.do({ do: "done" });
+    session.announce("Done: this image counts as annotated");
+  },
+  take: enter,
+  smaller: () => tools.step(-1),
+  larger: () => tools.step(1),
+  candidate: () => tools.candidate(1),
+  exclude: () => tools.correct("exclude", cursor()),
+  include: () => tools.correct("include", cursor()),
+  points: () => tools.addPoint(cursor()),
+  brush: () => tools.use("brush"),
+  eraser: () => tools.use("eraser"),
+  split: () => tools.use("split"),
+  merge: () => tools.several("merge"),
+  ignore: () => tools.several("ignore"),
+  remove: () => tools.several("remove"),
+  cancel: () => {
+    if (session.tool !== "click") tools.use("click");
+    else if (session.held) session.release();
+    else session.select([]);
+    session.trouble("");
+    tools.showHandles();
+  },
+  nextObject: () => tools.selectNext(1),
+  previousObject: () => tools.selectNext(-1),
+  alsoSelect: () => tools.alsoSelect(cursor()),
+  zoomIn: () => tools.zoom(1.5, session.crosshair ? screenOf(session.crosshair) : undefined),
+  zoomOut: () => tools.zoom(1 / 1.5),
+  fit: () => { session.fit(); session.changed(); },
+  actual: () => session.look(centred(toImage(session.view, middle()), 1, stage.size)),
+  blink: (down) => session.show(down ? (session.plane === "frame" ? "difference" : "frame") : session.plane),
+  plane: async () => {
+    const other = session.plane === "frame" ? "difference" : "frame";
+    if (other === "frame" || session.image?.difference) session.plane = other;
+    await session.show(other);
+  },
+  outlines: (down) => { session.outlined = !down; session.changed(); },
+  previousImage: () => session.go(session.index - 1),
+  nextImage: () => session.go(session.index + 1),
+  nextOpen: () => {
+    const order = [...session.images.keys()].map((k) => (k + session.index + 1) % session.images.length);
+    const open = order.find((k) => !session.images[k].annotated);
+    if (open === undefined) session.announce("Every image is annotated");
+    else session.go(open);
+  },
+  onion: () => sequence.toggle(),
+  propagate: () => sequence.propagate(),
+  accept: () => review.verdict("accept"),
+  reject: () => review.verdict("reject"),
+  edit: () => review.edit(),
+  help: () => byId("help").showModal(),
+};
+for (const [action, [rows, cols]] of Object.entries(moves)) actions[action] = () => tools.move(rows, cols);
+
+async function enter() {
+  if (session.tool === "points") return tools.finish();
+  if (!session.crosshair) return tools.move(0, 0);
+  const point = session.crosshair;
+  const at = { x: point[1] + 0.5, y: point[0] + 0.5 };
+  if (session.tool === "brush" || session.tool === "eraser") return tools.paint([point]);
+  if (session.tool === "split") {
+    if (session.line) return tools.drawLine(session.line[0], at);
+    session.line = [at, at];
+    return session.changed();
+  }
+  const object = tools.objectAt(point);
+  if (object) {
+    session.select([object.number]);
+    return tools.showHandles();
+  }
+  await tools.take(point);
+  await session.flush();
+  return tools.showHandles();
+}
+
+function screenOf([row, col]) {
+  const { view } = session;
+  return { x: (col + 0.5) * view.scale + view.x, y: (row + 0.5) * view.scale + view.y };
+}
+
+const needsImage = new Set(KEYMAP.map(({ action }) => action).filter((action) => action !== "help"));
+let singleKeys = localStorage.getItem("singleKeys") !== "off";
+
+function act(action, down = true) {
+  if (needsImage.has(action) && !session.image && !["previousImage", "nextImage", "nextOpen"].includes(action)) return;
+  Promise.resolve(actions[action]?.(down)).catch((error) => session.trouble(error.message));
+}
+
+addEventListener("keydown", (event) => {
+  if (byId("help").open) return;
+  const action = actionOf(event, active === "review");
+  if (!action || !(action in actions)) return;
+  const field = event.target.closest?.("input, select, textarea, button, [role=tab]");
+  const single = !event.ctrlKey && !event.metaKey;
+  if (single && field && (field.matches("input, select, textarea") || ["Enter", " ", "Tab"].includes(event.key))) return;
+  if (single && !singleKeys && event.target !== drawing) return;
+  // Tab leaves the picture unless a particle is there to have candidates.
+  if (action === "candidate" && (event.target !== drawing || (session.selected.size !== 1 && !session.held))) return;
+  event.preventDefault();
+  if (HELD.has(action) && event.repeat) return;
+  act(action);
+});
+addEventListener("keyup", (event) => {
+  const action = actionOf(event, active === "review");
+  if (HELD.has(action) && session.image) act(action, false);
+});
+document.addEventListener("click", (event) => {
+  const action = event.target.closest?.("[data-action]")?.dataset.action;
+  if (action) act(action);
+});
+
+const place = (event) => {
+  const box = drawing.getBoundingClientRect();
+  return { x: event.clientX - box.left, y: event.clientY - box.top };
+};
+const guarded = (promise) => Promise.resolve(promise).catch((error) => session.trouble(error.message));
+drawing.addEventListener("pointerdown", (event) => {
+  drawing.focus();
+  drawing.setPointerCapture(event.pointerId);
+  guarded(tools.down(event, place(event)));
+});
+drawing.addEventListener("pointermove", (event) => {
+  const at = place(event);
+  tools.moveTo(at);
+  if (!session.image) return;
+  const [row, col] = pixelPoint(toImage(session.view, at)).map(Math.round);
+  showPlace(row, col);
+});
+drawing.addEventListener("pointerup", () => guarded(tools.up()));
+drawing.addEventListener("pointercancel", () => guarded(tools.up()));
+drawing.addEventListener("pointerleave", () => {
+  session.ghost = null;
+  byId("place").textContent = "";
+  session.changed();
+});
+drawing.addEventListener("contextmenu", (event) => event.preventDefault());
+drawing.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  tools.wheel(event, place(event));
+}, { passive: false });
+
+let shownPlace = 0;
+
+async function showPlace(row, col) {
+  const asked = ++shownPlace;
+  const pixels = await session.pictures.pixels(session.image.id, session.plane).catch(() => null);
+  if (asked !== shownPlace || !pixels || !session.within([row, col])) return;
+  byId("place").textContent = `row ${row}, column ${col}: ${pixels.values[row * pixels.width + col]}`;
+}
+
+new ResizeObserver(() => {
+  if (session.view && session.image) session.look(session.view);
+}).observe(byId("stage"));
+
+byId("help").append(helpContent(singleKeys, (on) => {
+  singleKeys = on;
+  localStorage.setItem("singleKeys", on ? "on" : "off");
+}));
+
+session.onImage = () => {
+  session.marks = [];
+  review.onImage();
+  sequence.onImage();
+  tools.showHandles();
+};
+choose("annotate");
+let connected = false;
+listen({
+  onOpen: () => {
+    if (!connected) return;
+    session.trouble("");
+    guarded(session.again());
+  },
+  onLost: () => {
+    connected = true; // from now on an opening is a renewed one
+    session.trouble("The studio does not answer; trying to reach it again");
+  },
+  on: { image: (content) => guarded(session.heard(content)) },
+});
+guarded(session.open());

@@ -1,0 +1,207 @@
+"""The folder that is worked on: its images by opaque names, their pixels, and their annotations."""
+
+import hashlib
+import hmac
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corroscope.annotation.store import Store
+from corroscope.annotation.stored import annotation_folder, image_pairs
+from corroscope.errors import FrameError, StudioError
+from corroscope.frames.clock import natural_order
+from corroscope.frames.reading import SUFFIXES, read_frame
+
+Plane = Literal["frame", "difference"]
+"""What is looked at and clicked on."""
+
+KEPT: Final = 6
+"""Pictures that are kept in memory."""
+
+
+class Picture(NamedTuple):
+    """The pixels of an image, or of its difference to the reference.
+
+    Attributes
+    ----------
+    pixels
+        ``(height, width)``, as the file has them.
+    grey
+        The same as contiguous float32, for the click.
+    """
+
+    pixels: NDArray[np.generic]
+    grey: NDArray[np.float32]
+
+
+class Workplace:
+    """A dataset folder that is being annotated.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    annotator
+        Who annotates.
+    secret
+        Opaque names are made from it.
+    second
+        Annotate once more, blind.
+
+    Raises
+    ------
+    StudioError
+        If an image lies, by a symbolic link, outside the folder.
+    AnnotationError
+        As `Store`.
+    """
+
+    def __init__(
+        self, folder: Path, annotator: str, secret: bytes, *, second: bool = False
+    ) -> None:
+        self.folder = folder
+        self.annotator = annotator
+        self.second = second
+        for name in image_pairs(folder):
+            within(folder, folder / name)
+        self.base = annotation_folder(folder, annotator if second else None)
+        self._store = Store(folder, annotator, second=second)
+        names = list(self._store.images)
+        self.names = [names[k] for k in natural_order(names)]
+        self._by_opaque = {_opaque(secret, name): name for name in self.names}
+        self.opaque = {name: opaque for opaque, name in self._by_opaque.items()}
+        self._busy = threading.RLock()
+        self._reading = threading.Lock()
+        self._pictures: OrderedDict[tuple[str, Plane], Picture] = OrderedDict()
+
+    def close(self) -> None:
+        """Let others annotate the folder."""
+        with self._busy:
+            self._store.close()
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """Give the annotations, to one caller at a time.
+
+        Yields
+        ------
+        Store
+            Not to be kept.
+        """
+        with self._busy:
+            yield self._store
+
+    def name(self, opaque: str) -> str:
+        """Find the image that an opaque name stands for.
+
+        Parameters
+        ----------
+        opaque
+            As the page was told.
+
+        Returns
+        -------
+        str
+            The image's file name.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        return self._by_opaque[opaque]
+
+    def difference_file(self, name: str) -> Path | None:
+        """Find an image's difference to the reference, as ``prepare`` writes it.
+
+        Parameters
+        ----------
+        name
+            File name of the image.
+
+        Returns
+        -------
+        Path or None
+            In ``difference/`` in the folder, or beside it where the folder is ``aligned/``.
+        """
+        homes = [self.folder / "difference"]
+        if self.folder.resolve().name == "aligned":
+            homes.append(self.folder.resolve().parent / "difference")
+        stem = Path(name).stem
+        for home in homes:
+            for suffix in SUFFIXES:
+                file = home / f"{stem}{suffix}"
+                if file.is_file() and not file.is_symlink():
+                    return file
+        return None
+
+    def picture(self, name: str, plane: Plane = "frame") -> Picture:
+        """Read an image, or its difference.
+
+        Parameters
+        ----------
+        name
+            File name of the image.
+        plane
+            Which of the two.
+
+        Returns
+        -------
+        Picture
+            From memory where it was read lately.
+
+        Raises
+        ------
+        FrameError
+            If it cannot be read, or there is no difference.
+        """
+        key = (name, plane)
+        with self._reading:  # two threads need not read one file
+            if key in self._pictures:
+                self._pictures.move_to_end(key)
+                return self._pictures[key]
+            picture = self._read(name, plane)
+            self._pictures[key] = picture
+            if len(self._pictures) > KEPT:
+                self._pictures.popitem(last=False)
+            return picture
+
+    def _read(self, name: str, plane: Plane) -> Picture:
+        file: Path | None = self.folder / name
+        if plane == "difference":
+            file = self.difference_file(name)
+        if file is None:
+            raise FrameError(f"{name}: has no difference; `corroscope prepare` makes it")
+        pixels = read_frame(file)
+        return Picture(pixels, np.ascontiguousarray(pixels, np.float32))
+
+
+def within(folder: Path, file: Path) -> None:
+    """Refuse a file that lies, by a symbolic link, outside a folder.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    file
+        The file, which need not exist.
+
+    Raises
+    ------
+    StudioError
+        If it does.
+    """
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise StudioError(
+            f"{file}: is a link out of the folder, which the studio does not follow; copy it"
+        )
+
+
+def _opaque(secret: bytes, name: str) -> str:
+    return hmac.new(secret, name.encode(), hashlib.sha256).hexdigest()[:20]

@@ -1,0 +1,233 @@
+"""Nobody but the studio's own page is served: hostile requests, one by one."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from annotating import images_in, speck
+from studios import Served, studio
+
+from corroscope.annotation.store import Store
+from corroscope.errors import StudioError
+from corroscope.studio.guard import LARGEST_BODY_BYTES
+from corroscope.studio.workplace import Workplace
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = images_in(tmp_path_factory.mktemp("folder"))
+    (folder.parent / "outside.png").write_bytes((folder / "a.png").read_bytes())
+    with Store(folder, "ada") as store:
+        store.add("a.png", speck(5, 5))
+    with studio(folder) as served:
+        yield served
+
+
+def _image(served: Served) -> str:
+    return f"/api/images/{served.place.opaque['a.png']}"
+
+
+# What replaces or adds to the headers of our own page, and what is asked. None takes a header away.
+HOSTILE: dict[str, tuple[str, str, dict[str, str | None]]] = {
+    "no cookie": ("GET", "/", {"Cookie": None}),
+    "no cookie, data": ("GET", "/api/folder", {"Cookie": None}),
+    "no cookie, pixels": ("GET", "IMAGE/pixels/frame", {"Cookie": None}),
+    "no cookie, events": ("GET", "/api/events", {"Cookie": None}),
+    "no cookie, script": ("GET", "/static/main.js", {"Cookie": None}),
+    "no cookie, write": ("POST", "IMAGE/act", {"Cookie": None}),
+    "guessed cookie": ("GET", "/api/folder", {"Cookie": "corroscope-PORT=guess"}),
+    "empty cookie": ("GET", "/api/folder", {"Cookie": "corroscope-PORT="}),
+    "broken cookie": ("GET", "/api/folder", {"Cookie": "\"';=,[{"}),
+    "the token as a cookie": ("GET", "/api/folder", {"Cookie": "corroscope-PORT=TOKEN"}),
+    "another port's cookie": ("GET", "/api/folder", {"Cookie": "corroscope-1=x"}),
+    "guessed token": ("GET", "/?token=guess", {"Cookie": None}),
+    "empty token": ("GET", "/?token=", {"Cookie": None}),
+    "token elsewhere": ("GET", "/api/folder?token=TOKEN", {"Cookie": None}),
+    "rebound name": ("GET", "/api/folder", {"Host": "evil.example:PORT"}),
+    "rebound name, token": ("GET", "/?token=TOKEN", {"Host": "evil.example:PORT"}),
+    "name without a port": ("GET", "/api/folder", {"Host": "127.0.0.1"}),
+    "another port": ("GET", "/api/folder", {"Host": "127.0.0.1:1"}),
+    "name that only begins like ours": ("GET", "/", {"Host": "127.0.0.1:PORT.evil.example"}),
+    "no name": ("GET", "/api/folder", {"Host": None}),
+    "user in the name": ("GET", "/", {"Host": "127.0.0.1:PORT@evil.example"}),
+    "another origin": ("POST", "IMAGE/act", {"Origin": "http://evil.example"}),
+    "no origin": ("POST", "IMAGE/act", {"Origin": None}),
+    "null origin": ("POST", "IMAGE/act", {"Origin": "null"}),
+    "another port's origin": ("POST", "IMAGE/act", {"Origin": "http://127.0.0.1:1"}),
+    "origin by another protocol": ("POST", "IMAGE/act", {"Origin": "https://127.0.0.1:PORT"}),
+    "a form": ("POST", "IMAGE/act", {"Content-Type": "application/x-www-form-urlencoded"}),
+    "plain text": ("POST", "IMAGE/act", {"Content-Type": "text/plain"}),
+    "no content type": ("POST", "IMAGE/act", {"Content-Type": None}),
+    "another site, by the browser's word": ("GET", "/api/folder", {"Sec-Fetch-Site": "cross-site"}),
+    "another port, by the browser's word": ("GET", "/api/folder", {"Sec-Fetch-Site": "same-site"}),
+    "put": ("PUT", "IMAGE/act", {}),
+    "delete": ("DELETE", "IMAGE", {}),
+    "preflight": ("OPTIONS", "IMAGE/act", {"Access-Control-Request-Method": "POST"}),
+    "another origin, read": ("GET", "/api/folder", {"Origin": "http://evil.example"}),
+    "trace": ("TRACE", "/", {}),
+    "image by its name": ("GET", "/api/images/a.png", {}),
+    "image by a path": ("GET", "/api/images/..%2foutside.png/pixels/frame", {}),
+    "image by an absolute path": ("GET", "/api/images/%2fetc%2fpasswd/pixels/frame", {}),
+    "plane by a path": ("GET", "IMAGE/pixels/..%2f..%2foutside.png", {}),
+    "static, upwards": ("GET", "/static/../app.py", {}),
+    "static, upwards, encoded": ("GET", "/static/%2e%2e/app.py", {}),
+    "static, upwards, encoded slash": ("GET", "/static/..%2fapp.py", {}),
+    "static, upwards, encoded twice": ("GET", "/static/%252e%252e%252fapp.py", {}),
+    "static, backslash": ("GET", "/static/..%5capp.py", {}),
+    "static, absolute": ("GET", "/static//etc/passwd", {}),
+    "the folder itself": ("GET", "/a.png", {}),
+    "the journal": ("GET", "/annotation/journal.jsonl", {}),
+}
+
+
+def _asked(served: Served, method: str, path: str, changes: dict[str, str | None]) -> Any:
+    def told(text: str) -> str:
+        return (
+            text.replace("PORT", str(served.port))
+            .replace("TOKEN", served.token)
+            .replace("IMAGE", _image(served))
+        )
+
+    body = b""
+    headers: dict[str, str | None] = {**served.own_headers(), **changes}
+    if method == "POST":
+        act = {"act": "0" * 8, "revision": 1, "deed": {"do": "undo"}}
+        body = json.dumps(act).encode()
+        headers["Content-Length"] = str(len(body))
+    sent = [(name, told(value)) for name, value in headers.items() if value is not None]
+    return served.raw(method, told(path), sent, body)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_request_is_not_served(served: Served, name: str) -> None:
+    journal = served.place.folder / "annotation" / "journal.jsonl"
+    before = journal.read_bytes()
+    answer = _asked(served, *HOSTILE[name])
+    assert 400 <= answer.status < 500
+    assert "set-cookie" not in answer.headers
+    assert not any(header.startswith("access-control") for header in answer.headers)
+    for secret in (b"root:", b"def ", b"\x89PNG", b"journal", served.token.encode()):
+        assert secret not in answer.body
+    assert len(answer.body) < 200
+    assert journal.read_bytes() == before
+
+
+def test_the_same_requests_are_served_to_our_own_page(served: Served) -> None:
+    for path in ("/", "/api/folder", "IMAGE", "IMAGE/pixels/frame", "/static/main.js"):
+        assert _asked(served, "GET", path, {}).status == 200
+    journal = served.place.folder / "annotation" / "journal.jsonl"
+    before = journal.read_bytes()
+    assert _asked(served, "POST", "IMAGE/act", {}).status == 200
+    assert journal.read_bytes() != before
+
+
+def test_two_hosts_in_one_request_are_refused(served: Served) -> None:
+    cookie = ("Cookie", served.cookie())
+    for hosts in ([served.host, "evil.example"], [served.host, served.host]):
+        answer = served.raw("GET", "/api/folder", [*(("Host", h) for h in hosts), cookie])
+        assert answer.status in (400, 403)
+
+
+def test_a_web_socket_is_refused(served: Served) -> None:
+    upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
+    key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    for origin in (f"http://{served.host}", "http://evil.example"):
+        headers = [("Host", served.host), ("Cookie", served.cookie()), ("Origin", origin)]
+        answer = served.raw("GET", "/api/events", [*headers, *upgrade, key])
+        assert answer.status in (400, 403)
+
+
+def test_too_much_is_refused_told_or_not(served: Served) -> None:
+    headers = list(served.own_headers().items())
+    told = served.raw(
+        "POST", f"{_image(served)}/act",
+        [*headers, ("Content-Length", str(LARGEST_BODY_BYTES + 1))],
+    )  # fmt: skip
+    assert told.status == 413
+    wrong = served.raw("POST", f"{_image(served)}/act", [*headers, ("Content-Length", "-1")])
+    assert wrong.status in (400, 413)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        lines = [f"POST {_image(served)}/act HTTP/1.1", *(f"{k}: {v}" for k, v in headers)]
+        lines += ["Transfer-Encoding: chunked", "", ""]
+        connection.sendall("\r\n".join(lines).encode())
+        piece = b"%x\r\n" % 65536 + b" " * 65536 + b"\r\n"
+        for _ in range(LARGEST_BODY_BYTES // 65536 + 1):
+            connection.sendall(piece)
+        assert b"413" in connection.recv(100)
+
+
+def test_the_cookie_is_the_browsers_alone_and_the_page_may_load_nothing_else(
+    served: Served,
+) -> None:
+    answer = served.raw("GET", f"/?token={served.token}", [("Host", served.host)])
+    assert (answer.status, answer.headers["location"]) == (303, "/")
+    for word in ("HttpOnly", "SameSite=Strict", "Path=/"):
+        assert word in answer.headers["set-cookie"]
+    assert served.token not in answer.headers["set-cookie"]
+    page = served.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["cache-control"] == "no-store"
+    assert "server" not in page.headers or "uvicorn" not in page.headers["server"]
+
+
+def test_the_page_and_its_scripts_ask_no_other_host_and_are_small(served: Served) -> None:
+    static = Path(__file__).parents[1] / "src/corroscope/studio/static"
+    files = [path for path in static.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 500_000
+    for path in files:
+        for word in ("http://", "https://", "//cdn", "innerHTML", "eval(", " style=", "onclick="):
+            found = path.read_text().replace("http://www.w3.org/2000/svg", "")
+            if path.suffix == ".html" or word not in (" style=", "onclick="):
+                assert word not in found, path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a right there")
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    images_in(folder)
+    outside = tmp_path / "outside.png"
+    outside.write_bytes((folder / "a.png").read_bytes())
+    (folder / "link.png").symlink_to(outside)
+    with pytest.raises(StudioError, match=r"link.png: is a link out of the folder"):
+        Workplace(folder, "ada", b"secret")
+    (folder / "link.png").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "export").symlink_to(tmp_path / "elsewhere")
+    (folder / "difference").mkdir()
+    (folder / "difference" / "a.png").symlink_to(outside)
+    with studio(folder) as served:
+        assert not served.get(_image(served)).content["difference"]
+        assert served.get(f"{_image(served)}/pixels/difference").status == 422
+        answer = served.post("/api/export", {"format": "coco"})
+        assert answer.status == 422
+        assert "link out of the folder" in answer.content["error"]
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_what_is_not_understood_is_told_in_one_line(served: Served) -> None:
+    contents: list[Any] = [
+        None,
+        [],
+        {"act": "x"},
+        {"act": "0" * 8, "revision": 0, "deed": {"do": "rm"}},
+    ]
+    for content in contents:
+        answer = served.post(f"{_image(served)}/act", content)
+        assert answer.status == 400
+        assert "\n" not in answer.content["error"]
+    vast = {"kind": "shape", "corner": [0, 0], "size": [65536, 65536], "bits": ""}
+    deed = {"do": "add", "gesture": vast}
+    revision = served.get(_image(served)).content["revision"]
+    answer = served.post(
+        f"{_image(served)}/act", {"act": "1" * 8, "revision": revision, "deed": deed}
+    )
+    assert answer.status == 422
+    assert "bits" in answer.content["error"]
