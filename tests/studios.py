@@ -2,15 +2,12 @@
 
 import http.client
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from corroscope.studio.annotate import listening, server_of
-from corroscope.studio.app import create_app
-from corroscope.studio.guard import Guard, new_token
+from corroscope.studio.annotate import opened, served
 from corroscope.studio.workplace import Workplace
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -83,18 +80,26 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def studio(folder: Path, *, annotator: str = "ada", port: int | None = None) -> Iterator[Served]:
+def studio(
+    folder: Path,
+    *,
+    annotator: str = "ada",
+    second: bool = False,
+    port: int | None = None,
+    ancestors: tuple[str, ...] = (),
+    results: Sequence[Path] = (),
+) -> Iterator[Served]:
     """Serve a folder on a free port until the test is over."""
-    place = Workplace(folder, annotator, SECRET)
-    with listening("127.0.0.1", 0 if port is None else port) as listener:
-        taken = listener.getsockname()[1]
-        token = new_token()
-        server = server_of(Guard(create_app(place), taken, token, SECRET))
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        try:
-            yield Served(place, taken, token)
-        finally:
-            server.should_exit = True
-            thread.join(10)
-            place.close()
+    with (
+        opened(
+            folder,
+            SECRET,
+            annotator=annotator,
+            second=second,
+            port=port or 0,
+            ancestors=ancestors,
+            results=results,
+        ) as ready,
+        served(ready),
+    ):
+        yield Served(ready.place, ready.port, ready.token)

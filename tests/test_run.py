@@ -30,7 +30,7 @@ from corroscope.journal import Journal
 from corroscope.learning.export import export_bundle
 from corroscope.learning.networks import build_network
 from corroscope.learning.settings import make_settings as make_train_settings
-from corroscope.outputs import write_png
+from corroscope.outputs import write_mask
 from corroscope.segmentation import segmenter as segmenter_module
 from corroscope.segmentation.bundle import Bundle
 from corroscope.segmentation.engines import Engine, EngineName, Precision, start_engine
@@ -401,13 +401,13 @@ def test_a_full_disk_is_told_of_and_the_run_goes_on(
 
     place: tuple[object, str] = (Path, "write_bytes") if in_mask else (os, "fsync")
 
-    def until_full(path: Path, pixels: NDArray[np.uint8]) -> None:
+    def until_full(path: Path, mask: NDArray[np.bool_]) -> None:
         if calls["segmented"] == 3:
             monkeypatch.setattr(*place, full)
-        write_png(path, pixels)
+        write_mask(path, mask)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "write_png", until_full)
+        patched.setattr(pipeline, "write_mask", until_full)
         with pytest.raises(OutputError, match="No space left on device.*make room"):
             corroscope.run(folder, out=tmp_path / "out")
     monkeypatch.undo()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -188,6 +189,27 @@ def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "old.tif").mkdir()
     assert len(open_sequence(tmp_path)) == 1
+
+
+def test_masks_beside_frames_are_no_frames_and_masks_alone_are(tmp_path: Path) -> None:
+    clocks = ["10-00-00", "10-00-01"]
+    write_run(tmp_path / "run", clocks)
+    for suffix in ("mask", "ignore"):
+        cv2.imwrite(
+            str(tmp_path / "run" / f"30mM_1.6V-w-snaps-10-00-00_{suffix}.png"), picture(255)
+        )
+    with open_sequence(tmp_path / "run") as sequence:
+        assert [name[-12:] for name in sequence.names] == [f"{clock}.tif" for clock in clocks]
+        assert "2 masks beside frames are left out" in sequence.remarks
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in ("image_1.png", "mask_1.png", "mask_2.png", "x_mask.png"):
+        cv2.imwrite(str(alone / name), picture(0))
+    with open_sequence(alone) as sequence:
+        assert sequence.names == ["image_1.png", "mask_2.png", "x_mask.png"]
+        assert "a mask beside its frame is left out" in sequence.remarks
+    with open_sequence([alone / "image_1.png", alone / "mask_1.png"]) as sequence:
+        assert len(sequence) == 2  # they were asked for by name
 
 
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:

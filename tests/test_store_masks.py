@@ -168,7 +168,7 @@ def test_a_stop_between_journal_and_mask_is_mended_when_the_folder_is_opened(
     store = Store(folder, "ada")
     first = store.add("a.png", speck(5, 5))
     with monkeypatch.context() as patched:
-        patched.setattr(snapshots, "write_png", _no_room)
+        patched.setattr(snapshots, "write_mask", _no_room)
         for place in (30, 40):
             with pytest.raises(OutputError):
                 store.add("a.png", speck(place, place))
@@ -192,7 +192,7 @@ def test_a_mask_that_cannot_be_written_is_written_with_the_next_action(
 ) -> None:
     with Store(folder, "ada") as store:
         with monkeypatch.context() as patched:
-            patched.setattr(snapshots, "write_png", _no_room)
+            patched.setattr(snapshots, "write_mask", _no_room)
             with pytest.raises(OutputError):
                 store.add("a.png", speck(5, 5))
             assert len(store.objects("a.png")) == 1

@@ -443,9 +443,12 @@ _MAIN = (
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_the_command_serves_until_it_is_interrupted(folder: Path, host: str) -> None:
     command = [sys.executable, "-c", _MAIN, "annotate", str(folder), "--no-browser", "--port", "0"]
-    with subprocess.Popen([*command, "--host", host], stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        [*command, "--host", host], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
         try:
             assert child.stdout is not None
+            assert child.stderr is not None
             line = child.stdout.readline()
             if host == "0.0.0.0":
                 assert "everybody on the network" in line
@@ -456,8 +459,11 @@ def test_the_command_serves_until_it_is_interrupted(folder: Path, host: str) -> 
             link = f"http://127.0.0.1:{port}/?token={token.strip()}"
             with browser.open(link, timeout=20) as answer:
                 assert b"corroscope studio" in answer.read()
-            child.send_signal(signal.SIGINT)
-            assert child.wait(20) == 130
+            with browser.open(f"http://127.0.0.1:{port}/api/events", timeout=20) as events:
+                assert b"hello" in events.readline()  # a page that listens is no obstacle
+                child.send_signal(signal.SIGINT)
+                assert child.wait(20) == 130
+            assert child.stderr.read() == "corroscope annotate: interrupted\n"
         finally:
             child.kill()
     with Store(folder, "ada"):

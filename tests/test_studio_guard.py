@@ -14,6 +14,7 @@ from studios import Served, studio
 from corroscope.annotation.store import Store
 from corroscope.errors import StudioError
 from corroscope.studio.guard import LARGEST_BODY_BYTES
+from corroscope.studio.notebook import ANCESTORS
 from corroscope.studio.workplace import Workplace
 
 
@@ -24,6 +25,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Store(folder, "ada") as store:
         store.add("a.png", speck(5, 5))
     with studio(folder) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def framed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """As notebooks show it."""
+    folder = images_in(tmp_path_factory.mktemp("framed"))
+    (folder.parent / "outside.png").write_bytes((folder / "a.png").read_bytes())
+    with Store(folder, "ada") as store:
+        store.add("a.png", speck(5, 5))
+    with studio(folder, ancestors=ANCESTORS) as served:
         yield served
 
 
@@ -84,6 +96,56 @@ HOSTILE: dict[str, tuple[str, str, dict[str, str | None]]] = {
 }
 
 
+def _led(dest: str, mode: str = "navigate", site: str = "same-site") -> dict[str, str | None]:
+    """What the browser says when a page of another port has it ask."""
+    return {
+        "Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest, "Origin": None,
+    }  # fmt: skip
+
+
+LED_TO_THE_PAGE: dict[str, tuple[str, str, dict[str, str | None]]] = {
+    "token in a frame": ("GET", "/?token=TOKEN", {"Cookie": None, **_led("iframe")}),
+    "token in a tab": ("GET", "/?token=TOKEN", {"Cookie": None, **_led("document")}),
+    "page in a frame": ("GET", "/", _led("iframe")),
+    "page in a tab": ("GET", "/", _led("document")),
+}
+"""The only requests that a notebook's page may have the browser send."""
+
+_FOREIGN = "cross-site"
+HOSTILE_TO_FRAMES: dict[str, tuple[str, str, dict[str, str | None]]] = {
+    "another site frames it": ("GET", "/", _led("iframe", site=_FOREIGN)),
+    "another site frames the token": ("GET", "/?token=TOKEN", _led("iframe", site=_FOREIGN)),
+    "another site links to it": ("GET", "/", _led("document", site=_FOREIGN)),
+    "frame without a cookie": ("GET", "/", {**_led("iframe"), "Cookie": None}),
+    "frame with a guess": ("GET", "/?token=guess", {**_led("iframe"), "Cookie": None}),
+    "frame by another name": ("GET", "/", {**_led("iframe"), "Host": "evil.example:PORT"}),
+    "frame with an origin": ("GET", "/", {**_led("iframe"), "Origin": "http://127.0.0.1:1"}),
+    "object": ("GET", "/", _led("object")),
+    "embed": ("GET", "/", _led("embed")),
+    "fetched": ("GET", "/", _led("empty", "cors")),
+    "fetched, opaque": ("GET", "/", _led("empty", "no-cors")),
+    "fetched, said to be a frame": ("GET", "/", _led("iframe", "no-cors")),
+    "fetched token": ("GET", "/?token=TOKEN", _led("empty", "cors")),
+    "as a script": ("GET", "/", _led("script", "no-cors")),
+    "as an image": ("GET", "/", _led("image", "no-cors")),
+    "only same-site": ("GET", "/", {"Sec-Fetch-Site": "same-site"}),
+    "form into a frame": ("POST", "/", _led("iframe")),
+    "form into a frame, written": ("POST", "IMAGE/act", _led("iframe")),
+    "data in a frame": ("GET", "/api/folder", _led("iframe")),
+    "data in a tab": ("GET", "/api/folder", _led("document")),
+    "token elsewhere in a frame": (
+        "GET", "/api/folder?token=TOKEN", {"Cookie": None, **_led("iframe")},
+    ),
+    "pixels in a frame": ("GET", "IMAGE/pixels/frame", _led("iframe")),
+    "events in a frame": ("GET", "/api/events", _led("iframe")),
+    "script in a frame": ("GET", "/static/main.js", _led("iframe")),
+    "script for another page": ("GET", "/static/main.js", _led("script", "no-cors")),
+    "write, fetched": (
+        "POST", "IMAGE/act", {**_led("empty", "cors"), "Origin": "http://localhost:8888"},
+    ),
+}  # fmt: skip
+
+
 def _asked(served: Served, method: str, path: str, changes: dict[str, str | None]) -> Any:
     def told(text: str) -> str:
         return (
@@ -104,9 +166,44 @@ def _asked(served: Served, method: str, path: str, changes: dict[str, str | None
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_request_is_not_served(served: Served, name: str) -> None:
+    _is_not_served(served, HOSTILE[name])
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, *HOSTILE_TO_FRAMES])
+def test_nor_is_it_where_notebooks_may_show_the_page(framed: Served, name: str) -> None:
+    _is_not_served(framed, {**HOSTILE, **HOSTILE_TO_FRAMES}[name])
+
+
+@pytest.mark.parametrize("name", [*LED_TO_THE_PAGE, *HOSTILE_TO_FRAMES])
+def test_without_a_notebook_nothing_is_served_in_a_frame(served: Served, name: str) -> None:
+    _is_not_served(served, {**LED_TO_THE_PAGE, **HOSTILE_TO_FRAMES}[name])
+
+
+@pytest.mark.parametrize("name", LED_TO_THE_PAGE)
+def test_a_notebook_leads_the_browser_to_the_page(framed: Served, name: str) -> None:
+    method, path, changes = LED_TO_THE_PAGE[name]
+    answer = _asked(framed, method, path, changes)
+    assert answer.status == (303 if "token" in path else 200)
+    assert ("set-cookie" in answer.headers) == ("token" in path)
+
+
+def test_only_the_named_pages_may_hold_the_frame(served: Served, framed: Served) -> None:
+    policies = {
+        answer.headers["content-security-policy"].split("frame-ancestors ")[1]
+        for path in ("/", "/static/main.js", "/nowhere")
+        for answer in [served.get(path)]
+    }
+    assert policies == {"'self'"}
+    refused = framed.raw("GET", "/", [("Host", framed.host)])
+    for answer in (framed.get("/"), refused):
+        policy = answer.headers["content-security-policy"]
+        assert policy.endswith("frame-ancestors 'self' http://localhost:* http://127.0.0.1:*")
+
+
+def _is_not_served(served: Served, request: tuple[str, str, dict[str, str | None]]) -> None:
     journal = served.place.folder / "annotation" / "journal.jsonl"
     before = journal.read_bytes()
-    answer = _asked(served, *HOSTILE[name])
+    answer = _asked(served, *request)
     assert 400 <= answer.status < 500
     assert "set-cookie" not in answer.headers
     assert not any(header.startswith("access-control") for header in answer.headers)

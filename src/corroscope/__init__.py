@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from corroscope.segmentation.segment import segment
     from corroscope.segmentation.segmenter import Segmenter
     from corroscope.studio.annotate import annotate
+    from corroscope.studio.notebook import Annotator
     from corroscope.synthesis.synth import synth
 
 __all__ = [
+    "Annotator",
     "CorroscopeError",
     "Segmenter",
     "annotate",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Annotator": "corroscope.studio.notebook",
     "CorroscopeError": "corroscope.errors",
     "Segmenter": "corroscope.segmentation.segmenter",
     "annotate": "corroscope.studio.annotate",

@@ -3,7 +3,6 @@
 import argparse
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -180,6 +179,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--cross-validate", action="store_true",
         help="judge on every patch by folds that share no surface, then learn from all",
     )  # fmt: skip
+    parser.add_argument(
+        "--annotated-only", action="store_true", help="leave out images that have no mask"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the newest run in DIR")
     parser.add_argument("--start", metavar="RUN", help="start from the weights of an earlier run")
     parser.add_argument("--name", help="name of the bundle")
@@ -204,6 +206,10 @@ def _add_annotate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--second", action="store_true", help="annotate once more, blind, for agreement"
     )
+    parser.add_argument(
+        "--result", action="append", default=[], metavar="DIR", dest="results",
+        help="a result of run on these images, to look at; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
@@ -315,6 +321,7 @@ def _annotate(chosen: argparse.Namespace) -> None:
         host=chosen.host,
         annotator=chosen.annotator,
         second=chosen.second,
+        results=chosen.results,
         browser=not chosen.no_browser,
         tell=lambda line: print(line, flush=True),
     )
@@ -450,6 +457,7 @@ def _train(chosen: argparse.Namespace) -> None:
         start=chosen.start,
         name=chosen.name,
         source=chosen.source,
+        annotated_only=chosen.annotated_only,
         accelerator=chosen.accelerator,
         devices=devices,
         progress=sys.stderr.isatty(),
@@ -498,23 +506,9 @@ def _print_scores(metrics: dict[str, Any]) -> None:
 
 def _changes(chosen: argparse.Namespace) -> dict[str, Any]:
     """Settings by name: those of --config, then those of --set."""
-    from corroscope.settings import merge_settings, read_settings
+    from corroscope.settings import merge_settings, parse_setting, read_settings
 
     changes = read_settings(chosen.config) if chosen.config else {}
     for change in chosen.changes:
-        changes = merge_settings(changes, _parsed(change))
+        changes = merge_settings(changes, parse_setting(change))
     return changes
-
-
-def _parsed(change: str) -> dict[str, Any]:
-    """``a.b=1`` as ``{"a": {"b": 1}}``; what is no TOML value is taken as text."""
-    name, equals, value = change.partition("=")
-    if not equals:
-        raise SettingsError(f"--set {change}: give it as NAME=VALUE")
-    try:
-        return tomllib.loads(f"{name} = {value}")
-    except tomllib.TOMLDecodeError:
-        try:
-            return tomllib.loads(f"{name} = '{value}'")
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"--set {change}: not understood ({error})") from None

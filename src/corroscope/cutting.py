@@ -1,7 +1,7 @@
 """Cutting frames into patches to annotate, and telling in which something has changed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -29,6 +29,54 @@ DARKER_NOISES: Final = 5.0
 _MOST_LEVELS: Final = 1000
 _LEAST_STEP: Final = 1e-6
 """Where there is no noise at all: less than any frame's grey levels are apart."""
+
+
+class Cut(NamedTuple):
+    """Where a patch lies in its frame.
+
+    Attributes
+    ----------
+    row, column
+        Its place in the grid.
+    y0_px, x0_px
+        Its first row and column in the frame.
+    size_px
+        Its side.
+    """
+
+    row: int
+    column: int
+    y0_px: int
+    x0_px: int
+    size_px: int
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns of the frame."""
+        return (
+            slice(self.y0_px, self.y0_px + self.size_px),
+            slice(self.x0_px, self.x0_px + self.size_px),
+        )
+
+    def name(self, stem: str) -> str:
+        """Name of the patch, without ending.
+
+        Parameters
+        ----------
+        stem
+            Name of the frame, without ending.
+
+        Returns
+        -------
+        str
+            ``<stem>_r<row>_c<column>``.
+
+        Examples
+        --------
+        >>> Cut(0, 12, 0, 1200, 200).name("late")
+        'late_r00_c12'
+        """
+        return f"{stem}_r{self.row:02d}_c{self.column:02d}"
 
 
 class Grid(NamedTuple):
@@ -119,6 +167,35 @@ class Grid(NamedTuple):
             )
         last = length_px - self.size_px
         return [*range(0, last, self.stride_px), last]
+
+    def cuts(self, shape: tuple[int, ...]) -> Iterator[Cut]:
+        """All patches of a frame.
+
+        Parameters
+        ----------
+        shape
+            Height and width of the frame.
+
+        Yields
+        ------
+        Cut
+            Row by row.
+
+        Raises
+        ------
+        SettingsError
+            If the frame is smaller than a patch.
+
+        Examples
+        --------
+        >>> [(cut.y0_px, cut.x0_px) for cut in Grid(64, 32).cuts((64, 100))]
+        [(0, 0), (0, 32), (0, 36)]
+        """
+        height, width = shape
+        columns = self.corners(width)
+        for row, y0 in enumerate(self.corners(height)):
+            for column, x0 in enumerate(columns):
+                yield Cut(row, column, y0, x0, self.size_px)
 
 
 def entropy_bits(

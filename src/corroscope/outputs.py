@@ -5,12 +5,15 @@ import io
 import json
 import platform
 import secrets
+import struct
 import tempfile
+import zlib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -24,6 +27,9 @@ MANIFEST: Final = "manifest.json"
 
 SOFTWARE: Final = "corroscope"
 """What a picture written here says of its origin, in the PNG text "Software"."""
+
+_HEADER_BYTES: Final = 33
+"""Of a PNG file: its signature and the chunk of its size and kind, after which texts may stand."""
 
 
 @contextlib.contextmanager
@@ -139,6 +145,38 @@ def write_png(path: str | Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) 
         temporary.write_bytes(content.getvalue())
 
 
+def write_mask(path: str | Path, mask: NDArray[np.bool_]) -> None:
+    """Write a mask as PNG, whole or not at all: 255 where it is set, 0 elsewhere.
+
+    Parameters
+    ----------
+    path
+        The file.
+    mask
+        ``(height, width)``.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_mask(f"{folder}/mask.png", np.array([[True, False]]))
+    ...     np.asarray(Image.open(f"{folder}/mask.png")).tolist()
+    [[255, 0]]
+    """
+    # Run lengths of unfiltered rows: four times as fast as `write_png`, and smaller. Somebody who
+    # annotates waits for it.
+    content = imagecodecs.png_encode(
+        np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255),
+        level=imagecodecs.PNG.COMPRESSION.SPEED,
+        strategy=imagecodecs.PNG.STRATEGY.RLE,
+        filter=imagecodecs.PNG.FILTER.NONE,
+    )
+    signature = b"tEXtSoftware\0" + SOFTWARE.encode()
+    chunk = struct.pack(">I", len(signature) - 4) + signature
+    chunk += struct.pack(">I", zlib.crc32(signature))
+    with replacing(path) as temporary:
+        temporary.write_bytes(content[:_HEADER_BYTES] + chunk + content[_HEADER_BYTES:])
+
+
 def write_tiff(
     path: str | Path, pixels: NDArray[np.integer | np.floating], *, compress: bool = False
 ) -> None:
@@ -221,7 +259,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def written_here(path: str | Path) -> bool:
-    """Tell whether a PNG file was written by `write_png`, and by nothing else since.
+    """Tell whether `write_png` or `write_mask` wrote a file, and nothing else has since.
 
     Parameters
     ----------

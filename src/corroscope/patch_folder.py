@@ -140,31 +140,31 @@ class Patches:
         grid = self.cutting.grid
         noise = noise_of(change.difference, change.covered)
         drift = [round(by) for by in change.drift_px]
-        for row, y0 in enumerate(grid.corners(frame.shape[0])):
-            for column, x0 in enumerate(grid.corners(frame.shape[1])):
-                place = np.s_[y0 : y0 + grid.size_px, x0 : x0 + grid.size_px]
-                measured = change.difference[place], change.covered[place], noise
-                bits = entropy_bits(*measured)
-                if bits < self.cutting.least_entropy_bits:
-                    continue
-                name = f"{stem}_r{row:02d}_c{column:02d}"
-                image = _write(self._folder / name, frame[place])
-                shown = np.rint(MIDDLE + change.difference[place] / self._step)
-                picture = np.clip(shown, 0, 255).astype(np.uint8)
-                write_png(self._differences / f"{name}.png", picture)
-                self._rows.append(
-                    {
-                        "image": image,
-                        "y0_px": y0 - drift[0],
-                        "x0_px": x0 - drift[1],
-                        "time_s": time_s,
-                        "frame": number,
-                        "y0_frame_px": y0,
-                        "x0_frame_px": x0,
-                        "entropy_bits": bits,
-                        "changed_fraction": changed_fraction(*measured),
-                    }
-                )
+        for cut in grid.cuts(frame.shape):
+            place = cut.box
+            measured = change.difference[place], change.covered[place], noise
+            bits = entropy_bits(*measured)
+            if bits < self.cutting.least_entropy_bits:
+                continue
+            name = cut.name(stem)
+            image = patch_file(name, frame)
+            write_pixels(self._folder / image, frame[place])
+            shown = np.rint(MIDDLE + change.difference[place] / self._step)
+            picture = np.clip(shown, 0, 255).astype(np.uint8)
+            write_png(self._differences / f"{name}.png", picture)
+            self._rows.append(
+                {
+                    "image": image,
+                    "y0_px": cut.y0_px - drift[0],
+                    "x0_px": cut.x0_px - drift[1],
+                    "time_s": time_s,
+                    "frame": number,
+                    "y0_frame_px": cut.y0_px,
+                    "x0_frame_px": cut.x0_px,
+                    "entropy_bits": bits,
+                    "changed_fraction": changed_fraction(*measured),
+                }
+            )
 
     def write(self) -> pd.DataFrame:
         """Write ``index.csv``, and the sheet ``browse.png`` beside the folder.
@@ -223,15 +223,45 @@ def check_folder(folder: Path, command: str) -> None:
         )
 
 
-def _write(path: Path, patch: NDArray[Any]) -> str:
-    """Write a patch; return its file name."""
-    if patch.dtype.kind == "f":
-        name = f"{path.name}.tif"
-        write_tiff(path.with_name(name), patch)
-    else:
-        name = f"{path.name}.png"
-        write_png(path.with_name(name), patch)
-    return name
+def patch_file(name: str, frame: NDArray[Any]) -> str:
+    """File name of a patch: PNG, or TIFF where grey levels are floating point.
+
+    Parameters
+    ----------
+    name
+        Name of the patch, without ending.
+    frame
+        What it is cut from.
+
+    Returns
+    -------
+    str
+        With ending.
+
+    Examples
+    --------
+    >>> patch_file("late_r00_c12", np.zeros((2, 2), np.float32))
+    'late_r00_c12.tif'
+    """
+    return f"{name}.tif" if frame.dtype.kind == "f" else f"{name}.png"
+
+
+def write_pixels(path: Path, pixels: NDArray[Any]) -> None:
+    """Write a patch, whole or not at all, with the grey levels that it has.
+
+    Parameters
+    ----------
+    path
+        The file, as `patch_file` names it.
+    pixels
+        ``(height, width)``.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    (write_tiff if path.suffix == ".tif" else write_png)(path, pixels)
 
 
 def _sheet(pictures: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:

@@ -36,7 +36,7 @@ from corroscope.outputs import (
     output_folder,
     versions,
     write_json,
-    write_png,
+    write_mask,
     written_here,
 )
 from corroscope.report.overview import Overview, draw_overview
@@ -313,7 +313,7 @@ class _Run:
             return len(kept["particles"]["particle"])
         frame = self.frames.frame(number)
         found = self.segmenter(frame, self._reference(number, registration))
-        write_png(mask_file, (found.labels > 0).astype(np.uint8) * np.uint8(255))
+        write_mask(mask_file, found.labels > 0)
         columns = {name: column.tolist() for name, column in found.particles.items()}
         self.journal.write("segment", key, {"particles": columns})
         return len(found.particles)

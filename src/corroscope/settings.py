@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -12,7 +12,13 @@ from corroscope.errors import SettingsError
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
-_WORDS = ((Ge, "ge", "at least"), (Gt, "gt", "above"), (Le, "le", "at most"), (Lt, "lt", "below"))
+_WORDS = (
+    (Ge, "ge", "at least"),
+    (Gt, "gt", "above"),
+    (Le, "le", "at most"),
+    (Lt, "lt", "below"),
+    (MultipleOf, "multiple_of", "a multiple of"),
+)
 
 
 def check_settings(model: type[Settings], changes: dict[str, Any]) -> Settings:
@@ -55,15 +61,36 @@ def check_settings(model: type[Settings], changes: dict[str, Any]) -> Settings:
             raise SettingsError(first["msg"].removeprefix("Value error, ")) from None
         if first["type"] == "extra_forbidden":
             reason = "there is no such setting"
-        elif "than" in first["type"] and (allowed := _allowed(model, first["loc"])):
+        elif "than" in first["type"] and (allowed := allowed_range(model, first["loc"])):
             reason = f"allowed: {allowed}"
         else:
             reason = first["msg"]
         raise SettingsError(f"{name}: {first['input']!r} ({reason})") from None
 
 
-def _allowed(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
-    """The range of a setting in words; empty for one that has none of its own."""
+def allowed_range(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """Tell the range of a setting in words.
+
+    Parameters
+    ----------
+    model
+        The pydantic model that has the range.
+    place
+        The setting's name; before it, those of the groups that it is in.
+
+    Returns
+    -------
+    str
+        Empty for a setting that has no range of its own.
+
+    Examples
+    --------
+    >>> from pydantic import Field
+    >>> class Lamp(BaseModel):
+    ...     power_w: float = Field(20, gt=0, le=100)
+    >>> allowed_range(Lamp, ("power_w",))
+    'above 0, at most 100'
+    """
     field: FieldInfo | None = None
     for part in place:
         if part not in model.model_fields:
@@ -103,6 +130,41 @@ def merge_settings(first: dict[str, Any], second: dict[str, Any]) -> dict[str, A
         both = isinstance(old, dict) and isinstance(value, dict)
         merged[name] = merge_settings(merged[name], value) if both else value
     return merged
+
+
+def parse_setting(text: str) -> dict[str, Any]:
+    """Read a setting as the command line takes it.
+
+    Parameters
+    ----------
+    text
+        ``NAME=VALUE``, the value as in TOML; what is no TOML is taken as text.
+
+    Returns
+    -------
+    dict
+        Settings by name, not yet checked.
+
+    Raises
+    ------
+    SettingsError
+        If it is not understood.
+
+    Examples
+    --------
+    >>> parse_setting("augmentation.pasted=2"), parse_setting("architecture=unet")
+    ({'augmentation': {'pasted': 2}}, {'architecture': 'unet'})
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(f"--set {text}: give it as NAME=VALUE")
+    try:
+        return tomllib.loads(f"{name} = {value}")
+    except tomllib.TOMLDecodeError:
+        try:
+            return tomllib.loads(f"{name} = '{value}'")
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"--set {text}: not understood ({error})") from None
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corroscope.errors import DatasetError
+from corroscope.frames.beside import image_stem
 
 
 class Pair(NamedTuple):
@@ -113,19 +114,9 @@ def _ignored(stem: str) -> str | None:
 def _by_key(paths: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
-        other = found.setdefault(_key(path.stem), path)
+        other = found.setdefault(image_stem(path.stem), path)
         if other is not path:
             raise DatasetError(
                 f"{path.parent}: {other.name} and {path.name} claim one name; rename one"
             )
     return found
-
-
-def _key(stem: str) -> str:
-    """What an image and its masks have in common: the name without those words."""
-    stem = stem.removesuffix("_ignore")
-    if stem.endswith("_mask"):
-        return stem.removesuffix("_mask")
-    if "mask" in stem:
-        return stem.replace("mask", "image", 1)
-    return stem

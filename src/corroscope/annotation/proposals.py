@@ -116,7 +116,28 @@ def _by_network(image: Frame, bundle: Bundle | str | Path) -> list[Proposal]:
     return found
 
 
-def _by_contrast(grey: NDArray[np.float32], network: ClickNetwork | None) -> list[Proposal]:
+def dark_spots(grey: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Find where a picture is darker than the ground round it.
+
+    Parameters
+    ----------
+    grey
+        ``(height, width)``.
+
+    Returns
+    -------
+    at : ndarray of intp
+        ``(spots, 2)``, row and column of each, the clearest first.
+    contrast : ndarray of float64
+        ``(spots,)``, in standard deviations of the texture, `LEAST_CONTRAST` or more.
+
+    Examples
+    --------
+    >>> grey = np.random.default_rng(0).normal(150, 3, (80, 80)).astype(np.float32)
+    >>> grey[30:33, 30:33] = 60
+    >>> dark_spots(grey)[0].tolist()
+    [[31, 31]]
+    """
     spots = cv2.GaussianBlur(grey, (0, 0), GROUND_PX) - cv2.GaussianBlur(grey, (0, 0), BLOB_PX)
     texture = 1.4826 * float(np.median(np.abs(spots - np.median(spots))))
     if texture == 0:
@@ -126,14 +147,19 @@ def _by_contrast(grey: NDArray[np.float32], network: ClickNetwork | None) -> lis
     )
     at = np.argwhere(peaks)
     order = np.argsort(-spots[peaks], kind="stable")
+    return at[order], spots[peaks][order].astype(np.float64) / texture
+
+
+def _by_contrast(grey: NDArray[np.float32], network: ClickNetwork | None) -> list[Proposal]:
+    at, contrasts = dark_spots(grey)
     taken: list[Proposal] = []
     owner = np.full(grey.shape, -1, np.int64)
-    instances = instances_from_clicks(grey, at[order], network=network)
-    for (row, col), instance in zip(at[order], instances, strict=True):
+    instances = instances_from_clicks(grey, at, network=network)
+    for contrast, instance in zip(contrasts.tolist(), instances, strict=True):
         if instance is None or _known(instance, owner, taken):
             continue
         owner[instance.box][instance.mask] = len(taken)
-        score = float(1 - np.exp(-float(spots[row, col]) / texture / 20))
+        score = float(1 - np.exp(-contrast / 20))
         taken.append(Proposal(instance, score))
     return taken
 

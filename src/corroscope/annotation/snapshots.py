@@ -14,7 +14,7 @@ from corroscope.annotation.instances import IGNORE, PARTICLE, Instance, paint, s
 from corroscope.annotation.pairing import Pair, ignore_of, mask_of
 from corroscope.errors import AnnotationError, FrameError, OutputError
 from corroscope.frames.reading import read_frame
-from corroscope.outputs import write_png, write_tiff
+from corroscope.outputs import write_mask, write_tiff
 
 Stamp = tuple[int, int, int] | None
 """Size, time and inode of a file; None for none."""
@@ -90,11 +90,10 @@ class Snapshots:
                     f"{path}: cannot be removed ({error.strerror}); give the right to write"
                 ) from error
         else:
-            pixels = np.where(mask, 255, 0).astype(np.uint8)
             if path.suffix.lower() == ".png":
-                write_png(path, pixels)
+                write_mask(path, mask)
             else:
-                write_tiff(path, pixels, compress=True)
+                write_tiff(path, mask.view(np.uint8) * np.uint8(255), compress=True)
         self._stamps[path] = _stamp(path)
 
     def tidy(self, pairs: Iterable[Pair]) -> None:
@@ -281,9 +280,16 @@ def _expected(
     history: History, shape: tuple[int, int]
 ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
     """What mask and ignore mask should be; None for none."""
-    particles, ignored = _painted(history.objects, shape)
+    ignored = None
+    if any(one.label == IGNORE for one in history.objects.values()):
+        particles, ignored = _painted(history.objects, shape)
+    else:
+        particles = paint(history.objects.values(), shape)
     # An empty mask would say that somebody looked and found no particle.
-    return particles if history.annotated else None, ignored if ignored.any() else None
+    return (
+        particles if history.annotated else None,
+        ignored if ignored is not None and ignored.any() else None,
+    )
 
 
 def _same(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:

@@ -110,7 +110,8 @@ class Store:
             self._lock.acquire()
         except Timeout:
             raise AnnotationError(
-                f"{self._folder}: is being annotated by another program; close that first"
+                f"{self._folder}: is being annotated by another program, or by an "
+                "`Annotator` that is still open; close that first"
             ) from None
         except OSError as error:
             raise AnnotationError(

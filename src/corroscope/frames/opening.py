@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corroscope.errors import FrameError, SettingsError
+from corroscope.frames.beside import without_masks
 from corroscope.frames.clock import natural_order, order_names
 from corroscope.frames.light import flat_field
 from corroscope.frames.naming import Conditions, Name, check_pattern, find_conditions, find_parts
@@ -54,7 +55,8 @@ def open_sequence(
     ----------
     path
         A folder of PNG, TIFF and JPEG files, a list of such files, a multi-page TIFF,
-        or a video (mp4, avi, mov, mkv). Hidden and other files in a folder are ignored.
+        or a video (mp4, avi, mov, mkv). Hidden and other files in a folder are ignored, and
+        so is a mask beside its frame: ``x_mask.png`` or ``x_ignore.png`` beside ``x.png``.
     pattern
         Regular expression for the file names; see `corroscope.frames.naming.read_name`.
     interval_s
@@ -120,7 +122,15 @@ def _open(
         return _open_images(files[0].resolve().parent, files, pattern, interval_s, start)
     path = Path(path)
     if path.is_dir():
-        return _open_images(path, list_images(path), pattern, interval_s, start)
+        listed = list_images(path)
+        files = without_masks(listed)
+        sequence = _open_images(path, files, pattern, interval_s, start)
+        if masks := len(listed) - len(files):
+            beside = (
+                "a mask beside its frame is" if masks == 1 else f"{masks} masks beside frames are"
+            )
+            sequence.remarks.append(f"{beside} left out")
+        return sequence
     if not path.is_file():
         raise FrameError(f"{path}: no such folder or file; check the path")
     suffix = path.suffix.lower()

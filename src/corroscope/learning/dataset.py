@@ -59,7 +59,7 @@ class _Place(NamedTuple):
     time: float | None = None
 
 
-def read_dataset(folder: str | Path) -> list[Patch]:
+def read_dataset(folder: str | Path, *, annotated_only: bool = False) -> list[Patch]:
     """Read every image of a dataset folder with its mask.
 
     A mask is a file whose name has ``mask`` in it: ``mask_1.png`` belongs to
@@ -73,6 +73,8 @@ def read_dataset(folder: str | Path) -> list[Patch]:
     ----------
     folder
         The dataset folder.
+    annotated_only
+        Leave out images without a mask.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def read_dataset(folder: str | Path) -> list[Patch]:
     Raises
     ------
     DatasetError
-        If the folder is missing or empty, an image has no mask or a mask no image,
+        If the folder is missing or empty, an image has no mask (or none has), or a mask no image,
         a patch is no frame that can be segmented, a mask or ignore mask has another size than its
         image or more than two values, a mask is mostly particle, or ``index.csv`` cannot be
         understood or names an image that is not there.
@@ -101,14 +103,20 @@ def read_dataset(folder: str | Path) -> list[Patch]:
     if not files:
         raise DatasetError(f"{folder}: no images; put image and mask files (PNG, TIFF) there")
     found: dict[Path, tuple[Path, Path | None]] = {}
+    left_out = set()
     for image, mask, ignore in pair_files(files).values():
         if image is None:
             raise DatasetError(f"{mask}: is a mask without an image; add the image or remove it")
-        if mask is None:
+        if mask is not None:
+            found[image] = mask, ignore
+        elif annotated_only:
+            left_out.add(image.name)
+        else:
             raise DatasetError(f"{image}: has no mask; add {image.stem}_mask.png or remove it")
-        found[image] = mask, ignore
+    if not found:
+        raise DatasetError(f"{folder}: no image has a mask; annotate some")
     places = _read_index(folder / "index.csv")
-    unknown = sorted(places.keys() - {image.name for image in found})
+    unknown = sorted(places.keys() - {image.name for image in found} - left_out)
     if unknown:
         raise DatasetError(
             f"{folder / 'index.csv'}: names {unknown[0]}, which is not there; mend the name or "

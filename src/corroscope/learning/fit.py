@@ -5,6 +5,7 @@ import io
 import logging
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
@@ -27,8 +28,10 @@ from corroscope.learning.crops import Crops, WholePatches
 from corroscope.learning.dataset import Patch
 from corroscope.learning.losses import deep_supervision_loss
 from corroscope.learning.networks import build_network
+from corroscope.learning.progress import is_drawn, prediction, write_epochs
 from corroscope.learning.settings import TrainSettings
-from corroscope.outputs import replacing
+from corroscope.outputs import output_folder, replacing
+from corroscope.report.examples import Example, draw_examples
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
 
@@ -36,20 +39,36 @@ LAST: Final = "last"
 BEST: Final = "best"
 FINISHED: Final = "finished"
 
+_WATCHED: Final = 4
+"""Validation patches whose predictions are drawn as the network learns."""
+
 
 class Fitting(lightning.LightningModule):
     """A network with its loss, its optimiser and its validation."""
 
     def __init__(
-        self, training: Sequence[Patch], validation: Sequence[Patch], settings: TrainSettings
+        self,
+        training: Sequence[Patch],
+        validation: Sequence[Patch],
+        settings: TrainSettings,
+        folder: Path,
     ) -> None:
         super().__init__()
         self.settings = settings
+        self.folder = folder
         self.network = build_network(settings).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.history: list[dict[str, float]] = []
         self._crops = Crops(training, settings, epoch=0)
         self._patches = WholePatches(validation, settings)
         self._counts = Counts()
+        most = sorted(range(len(validation)), key=lambda i: -int(validation[i].mask.sum()))
+        self._watched = {i: validation[i] for i in most[:_WATCHED]}
+        self._examples: list[Example] = []
+        self._begun: tuple[int, float] | None = None
+
+    def on_train_start(self) -> None:
+        """Look at the clock, for the time that an epoch takes."""
+        self._begun = self.current_epoch, time.monotonic()
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
         """Crops of the coming epoch."""
@@ -85,13 +104,17 @@ class Fitting(lightning.LightningModule):
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], number: int) -> None:
         """Count what one whole patch has right and wrong."""
         frames, masks = batch
         mask = masks[0, 0].cpu().numpy()
         height, width = mask.shape
-        logits = self(frames)[-1][0, 0, :height, :width]
-        self._counts += count((logits >= 0).cpu().numpy(), mask > 0, mask < 0)
+        found = (self(frames)[-1][0, 0, :height, :width] >= 0).cpu().numpy()
+        self._counts += count(found, mask > 0, mask < 0)
+        # Several devices take the patches in turn.
+        patch = self._watched.get(number * self.trainer.world_size + self.global_rank)
+        if patch is not None and is_drawn(self.current_epoch + 1, self.settings.epochs):
+            self._examples.append(Example(patch.name, patch.frame, patch.mask, found))
 
     def on_validation_epoch_end(self) -> None:
         """Pool the counts: a mean of patches' scores would depend on how they were cut."""
@@ -104,12 +127,22 @@ class Fitting(lightning.LightningModule):
             # No particle found and none there is 0/0; the checkpoint needs a number.
             value = float(np.nan_to_num(pooled[name]))
             self.log(name, value, prog_bar=True, rank_zero_only=False)
+        if self._examples and self.trainer.is_global_zero:
+            picture = prediction(self.folder, self.current_epoch + 1)
+            output_folder(picture.parent)
+            draw_examples(self._examples, picture)
+        self._examples = []
 
     def on_train_epoch_end(self) -> None:
-        """Keep the epoch's figures for the curves."""
+        """Keep the epoch's figures for the curves, and let others see them."""
         figures = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self.history.append({"epoch": self.current_epoch, "learning_rate": rate, **figures})
+        if self.trainer.is_global_zero:
+            assert self._begun is not None
+            first, begun_s = self._begun
+            epoch_s = (time.monotonic() - begun_s) / (self.current_epoch + 1 - first)
+            write_epochs(self.folder, self.history, epoch_s)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the curves across a kill."""
@@ -143,8 +176,9 @@ def fit(
     settings
         Every setting.
     folder
-        For checkpoints and the TensorBoard log. If it holds a checkpoint of the same
-        training, that is continued, to the same end as without the interruption.
+        For checkpoints, the TensorBoard log, the figures of each epoch and some pictures of
+        predictions. If it holds a checkpoint of the same training, that is continued, to the
+        same end as without the interruption.
     start
         Folder of an earlier fit, whose weights to start from; random ones by default.
     accelerator, devices
@@ -168,7 +202,7 @@ def fit(
         If a checkpoint cannot be written.
     """
     torch.manual_seed(settings.seed)
-    fitting = Fitting(training, validation, settings)
+    fitting = Fitting(training, validation, settings, folder)
     if start is not None:
         start_from(fitting.network, start)
     best = ModelCheckpoint(

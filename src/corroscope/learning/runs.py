@@ -91,6 +91,27 @@ def unfinished_run(out: str | Path, dataset_sha256: str) -> tuple[Path, dict[str
     return folder, record
 
 
+def run_folders(out: str | Path) -> dict[int, Path]:
+    """List the runs in a folder.
+
+    Parameters
+    ----------
+    out
+        Folder of all runs; there are none where it is missing.
+
+    Returns
+    -------
+    dict of int to Path
+        Folders by number, the newest first.
+
+    Examples
+    --------
+    >>> run_folders("missing")
+    {}
+    """
+    return {number: Path(out) / f"train{number}" for number in sorted(_numbers(Path(out)))[::-1]}
+
+
 def _numbers(out: Path) -> list[int]:
     """Numbers of the runs; as numbers, for train10 comes after train2."""
     if not out.is_dir():

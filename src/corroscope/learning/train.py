@@ -17,6 +17,7 @@ from corroscope.learning.judge import Judged, judge, nested_points
 from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.networks import build_network
 from corroscope.learning.pairs import surface_pairs
+from corroscope.learning.progress import at_work, plain
 from corroscope.learning.runs import METRICS, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.surfaces import shared_surface, surface_folds
@@ -39,6 +40,7 @@ def train(
     start: str | Path | None = None,
     name: str | None = None,
     source: str | None = None,
+    annotated_only: bool = False,
     accelerator: str = "auto",
     devices: int | str = 1,
     progress: bool = False,
@@ -46,7 +48,11 @@ def train(
     """Train a network on annotated patches, from random weights or from an earlier run.
 
     Makes a folder ``train1``, ``train2``, … under ``out`` with ``bundle/``,
-    ``metrics.json``, ``curves.png``, ``examples.png`` and the TensorBoard log.
+    ``metrics.json``, ``curves.png``, ``examples.png`` and the TensorBoard log. While it runs,
+    ``epochs.json`` there has the figures of each epoch so far, ``predictions/`` pictures of
+    what the network finds in some validation patches, and ``process.json`` tells which process
+    is at work or how it ended; each fold of a cross-validation has such figures in its own
+    ``fold1``, ``fold2``, …
 
     Parameters
     ----------
@@ -68,6 +74,8 @@ def train(
         and widths.
     name, source
         Name of the bundle and where the data come from, for its card.
+    annotated_only
+        Leave out images without a mask, which are an error otherwise.
     accelerator, devices
         As Lightning's Trainer understands them. With several devices others are
         spawned, so a script needs the usual ``if __name__ == "__main__":``.
@@ -84,14 +92,15 @@ def train(
     DatasetError, FrameError
         If the dataset cannot be read or split.
     SettingsError
-        If there is nothing to resume or nothing to learn, or no such machine.
+        If there is nothing to resume or nothing to learn, no such machine, or another process
+        is at work on the run to be resumed.
     ExportError
         If an engine does not agree with the trained network.
     """
     if resume and (settings or cross_validate or start or name or source):
         raise SettingsError("--resume goes on with a run as it was started; give nothing else")
     check_machine(accelerator, devices)
-    patches = read_dataset(dataset)
+    patches = read_dataset(dataset, annotated_only=annotated_only)
     if not any(patch.mask.any() for patch in patches):
         raise SettingsError(f"{dataset}: no mask has a particle, nothing to learn; annotate some")
     sha256 = dataset_hash(patches)
@@ -123,42 +132,43 @@ def train(
             "versions": used,
         }
         folder = new_run(out, record)
-    course = _Course(patches, shared, settings, folder, start, accelerator, devices, progress)
-    network, history, metrics = (
-        course.cross_validated(splits) if cross_validate else course.validated(*splits[0])
-    )
-    if earlier is not None:
-        metrics["method"] += _memory(course.judged, earlier)
-    draw_curves(history, folder / "curves.png")
-    bundle = export_bundle(
-        network,
-        settings,
-        folder / "bundle",
-        name=name,
-        threshold=metrics["threshold"],
-        min_area_px=metrics["min_area_px"],
-        training={
-            "dataset_sha256": sha256,
-            "frames_sha256": sorted(
-                {frame_hash(patch)[:16] for patch in patches} | _frames_seen(earlier)
-            ),
-            "patches": len(patches),
-            "particle_pixels": int(sum(patch.mask.sum() for patch in patches)),
-            "cross_validated": cross_validate,
-            "started_from": None
-            if earlier is None
-            else {
-                "name": earlier.name,
-                "dataset_sha256": earlier.training["dataset_sha256"],
-                **earlier.provenance,
+    with at_work(folder):
+        course = _Course(patches, shared, settings, folder, start, accelerator, devices, progress)
+        network, history, metrics = (
+            course.cross_validated(splits) if cross_validate else course.validated(*splits[0])
+        )
+        if earlier is not None:
+            metrics["method"] += _memory(course.judged, earlier)
+        draw_curves(history, folder / "curves.png")
+        bundle = export_bundle(
+            network,
+            settings,
+            folder / "bundle",
+            name=name,
+            threshold=metrics["threshold"],
+            min_area_px=metrics["min_area_px"],
+            training={
+                "dataset_sha256": sha256,
+                "frames_sha256": sorted(
+                    {frame_hash(patch)[:16] for patch in patches} | _frames_seen(earlier)
+                ),
+                "patches": len(patches),
+                "particle_pixels": int(sum(patch.mask.sum() for patch in patches)),
+                "cross_validated": cross_validate,
+                "started_from": None
+                if earlier is None
+                else {
+                    "name": earlier.name,
+                    "dataset_sha256": earlier.training["dataset_sha256"],
+                    **earlier.provenance,
+                },
+                "settings": settings.model_dump(mode="json"),
+                "versions": used,
             },
-            "settings": settings.model_dump(mode="json"),
-            "versions": used,
-        },
-        metrics=metrics,
-        provenance={"source": source},
-    )
-    write_json(folder / METRICS, {**metrics, "history": history})
+            metrics=metrics,
+            provenance={"source": source},
+        )
+        write_json(folder / METRICS, {**metrics, "history": plain(history)})
     return bundle
 
 

@@ -23,6 +23,7 @@ from corroscope.outputs import (
     output_folder,
     versions,
     write_json,
+    write_mask,
     write_png,
     written_here,
 )
@@ -319,7 +320,7 @@ def segment_file(
         raise FrameError(f"{path}: {error}") from None
     mask = found.labels > 0
     mask_file, overlay_file = _pictures(path.stem, folder)
-    write_png(mask_file, mask.astype(np.uint8) * np.uint8(255))
+    write_mask(mask_file, mask)
     write_png(overlay_file, draw_overlay(frame, mask))
     particles = found.particles
     return particles.assign(

@@ -6,16 +6,18 @@ import os
 import re
 import secrets
 import socket
+import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import uvicorn
 from platformdirs import user_state_path
 
 from corroscope.errors import StudioError
 from corroscope.studio.app import create_app
+from corroscope.studio.events import Events
 from corroscope.studio.guard import Guard, new_token
 from corroscope.studio.workplace import Workplace
 
@@ -26,6 +28,8 @@ LOOPBACK: Final = "127.0.0.1"
 
 _TRIED: Final = 20
 
+_PATIENCE_S: Final = 10
+
 
 def annotate(
     folder: str | Path,
@@ -34,6 +38,7 @@ def annotate(
     host: str = LOOPBACK,
     annotator: str | None = None,
     second: bool = False,
+    results: Sequence[str | Path] = (),
     browser: bool = True,
     tell: Callable[[str], None] | None = None,
 ) -> None:
@@ -52,6 +57,9 @@ def annotate(
         Who annotates; by default the name of the account.
     second
         Annotate once more, blind, for agreement.
+    results
+        Folders that `corroscope.run` wrote for these images, to be looked at besides those in
+        ``results/`` in the folder.
     browser
         Open the page.
     tell
@@ -60,45 +68,148 @@ def annotate(
     Raises
     ------
     StudioError
-        If the port is taken or may not be used.
+        If the port is taken or may not be used, the folder is a file, or a result cannot be read
+        or is about other images.
     AnnotationError
         If the folder cannot be read, holds no image, or another program annotates it.
     """
     tell = tell or (lambda _: None)
-    secret = _secret()
+    with opened(
+        folder,
+        _secret(),
+        port=port,
+        host=host,
+        annotator=annotator,
+        second=second,
+        results=results,
+    ) as studio:
+        if not _loopback(host):
+            tell(
+                f"Warning: everybody on the network who knows the link can annotate; the "
+                f"connection to {host} is not encrypted"
+            )
+        tell(f"{studio.place.folder}: {studio.link}")
+        if browser:
+            webbrowser.open(studio.link)
+        studio.server.run([studio.listener])
+
+
+class Opened(NamedTuple):
+    """A studio that is ready to be served.
+
+    Attributes
+    ----------
+    place
+        The folder.
+    server
+        To be run on the listener.
+    listener
+        Where it listens.
+    port, token
+        Of the link.
+    link
+        For the browser.
+    """
+
+    place: Workplace
+    server: uvicorn.Server
+    listener: socket.socket
+    port: int
+    token: str
+    link: str
+
+
+@contextlib.contextmanager
+def opened(
+    folder: str | Path,
+    secret: bytes,
+    *,
+    port: int | None = None,
+    host: str = LOOPBACK,
+    annotator: str | None = None,
+    second: bool = False,
+    results: Sequence[str | Path] = (),
+    ancestors: tuple[str, ...] = (),
+) -> Iterator[Opened]:
+    """Hold a folder and a port for a studio.
+
+    Parameters
+    ----------
+    folder, port, host, annotator, second, results
+        As for `annotate`.
+    secret
+        Cookies and opaque names are made from it.
+    ancestors
+        As for `corroscope.studio.guard.Guard`.
+
+    Yields
+    ------
+    Opened
+        The folder is let go afterwards.
+
+    Raises
+    ------
+    StudioError, AnnotationError
+        As `annotate`.
+    """
+    if Path(folder).is_file():
+        raise StudioError(
+            f"{folder}: is a file; the studio opens folders of images. `corroscope prepare` writes "
+            "the frames of a stack or a video as images: open its folder aligned/"
+        )
     place = Workplace(Path(folder), annotator or _account(), secret, second=second)
     try:
+        events = Events()
+        app = create_app(place, events, [Path(result) for result in results])
         with listening(host, port) as listener:
             taken = listener.getsockname()[1]
             token, names = new_token(), _names(host)
-            app = Guard(create_app(place), taken, token, secret, names)
+            guard = Guard(app, taken, token, secret, names, ancestors)
             link = f"http://{names[0]}:{taken}/?token={token}"
-            if not _loopback(host):
-                tell(
-                    f"Warning: everybody on the network who knows the link can annotate; the "
-                    f"connection to {host} is not encrypted"
-                )
-            tell(f"{place.folder}: {link}")
-            if browser:
-                webbrowser.open(link)
-            server_of(app).run([listener])
+            yield Opened(place, _server(guard, events), listener, taken, token, link)
     finally:
         place.close()
 
 
-def server_of(app: Guard) -> uvicorn.Server:
-    """Make the server.
+@contextlib.contextmanager
+def served(studio: Opened) -> Iterator[None]:
+    """Serve a studio in a thread, beside what else the program does.
 
     Parameters
     ----------
-    app
-        What it serves.
+    studio
+        As `opened` gives it.
 
-    Returns
-    -------
-    uvicorn.Server
-        It says nothing of itself, and does not wait long for pages that listen.
+    Yields
+    ------
+    None
+        Afterwards, it is served no more.
     """
+    thread = threading.Thread(
+        target=studio.server.run, args=([studio.listener],), name="corroscope studio", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        studio.server.should_exit = True
+        thread.join(_PATIENCE_S)
+
+
+class _Server(uvicorn.Server):
+    """A server that lets go of the pages that listen before it ends."""
+
+    def __init__(self, config: uvicorn.Config, events: Events) -> None:
+        super().__init__(config)
+        self._events = events
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._events.end()
+        await super().shutdown(sockets)
+
+
+def _server(app: Guard, events: Events) -> uvicorn.Server:
+    """A server that says nothing of itself."""
     config = uvicorn.Config(
         app,
         log_level="error",
@@ -108,7 +219,7 @@ def server_of(app: Guard) -> uvicorn.Server:
         timeout_graceful_shutdown=1,
         proxy_headers=False,
     )
-    return uvicorn.Server(config)
+    return _Server(config, events)
 
 
 def _loopback(host: str) -> bool:
@@ -150,7 +261,8 @@ def listening(host: str, port: int | None) -> socket.socket:
     wanted = range(PORT, PORT + _TRIED) if port is None else [port]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for each in wanted:
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Named as TCP, or asyncio leaves Nagle's algorithm on: 40 ms for every answer.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, each))

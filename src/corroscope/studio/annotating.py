@@ -25,6 +25,7 @@ from corroscope.studio.gestures import (
     Shape,
     Split,
     Stroke,
+    Take,
     Whole,
     meant,
     merged,
@@ -33,6 +34,7 @@ from corroscope.studio.gestures import (
     split,
     stroked,
 )
+from corroscope.studio.results import Results, absent
 from corroscope.studio.workplace import Plane, Workplace
 
 Answer = dict[str, Any]
@@ -176,7 +178,13 @@ def solve(place: Workplace, name: str, content: bytes) -> Answer:
     return {"levels": [_level(meant(gesture, grey))], "best": 0}
 
 
-def act(place: Workplace, name: str, content: bytes, tell: Callable[[str, Answer], None]) -> Answer:
+def act(
+    place: Workplace,
+    name: str,
+    content: bytes,
+    tell: Callable[[str, Answer], None],
+    results: Results,
+) -> Answer:
     """Do something, if the page has seen all that was done before.
 
     Parameters
@@ -187,6 +195,8 @@ def act(place: Workplace, name: str, content: bytes, tell: Callable[[str, Answer
         An `Act` as JSON.
     tell
         Tells all pages.
+    results
+        From which particles may be taken.
 
     Returns
     -------
@@ -200,7 +210,7 @@ def act(place: Workplace, name: str, content: bytes, tell: Callable[[str, Answer
     """
     asked = _ACT.validate_json(content)
     deed = asked.deed
-    found = _meant(place, name, deed)  # before the store is taken: it takes its time
+    found = _meant(place, name, deed, results)  # before the store is taken: it takes its time
     with place.store() as store:
         progress = store.progress(name)
         if progress.how.get("act") == asked.act:  # done, but the answer was lost
@@ -209,6 +219,8 @@ def act(place: Workplace, name: str, content: bytes, tell: Callable[[str, Answer
             raise ConflictError(state(place, name))
         before = store.objects(name)
         how = {"act": asked.act, **deed.model_dump(mode="json")}
+        if isinstance(deed, Take):
+            how |= {"result": results.origin(deed.result)}
         _do(store, name, deed, found, how)
         answer = _difference(store, name, before)
     tell("image", {"id": place.opaque[name], "act": asked.act, **answer})
@@ -218,7 +230,7 @@ def act(place: Workplace, name: str, content: bytes, tell: Callable[[str, Answer
 _ACT: TypeAdapter[Act] = TypeAdapter(Act)
 
 
-def _meant(place: Workplace, name: str, deed: Deed) -> list[Instance]:
+def _meant(place: Workplace, name: str, deed: Deed, results: Results) -> list[Instance]:
     """The new objects of a deed that has to look at the picture."""
     if isinstance(deed, Propagate):
         try:
@@ -229,6 +241,13 @@ def _meant(place: Workplace, name: str, deed: Deed) -> list[Instance]:
             old, there = store.objects(source), store.objects(name)
         before, grey = (place.picture(each, deed.plane).grey for each in (source, name))
         return sought(list(old.values()), before, list(there.values()), grey)
+    if isinstance(deed, Take):
+        taken = results.taken(deed.result, name, deed.particles)
+        with place.store() as store:
+            new = absent(taken, list(store.objects(name).values()))
+        if not new:
+            raise AnnotationError("all that was to be taken is annotated already")
+        return new
     if isinstance(deed, Add | Replace):
         plane = "frame" if isinstance(deed.gesture, Shape) else deed.gesture.plane
         label = deed.label if isinstance(deed, Add) else PARTICLE
@@ -252,13 +271,13 @@ def _do(store: Store, name: str, deed: Deed, found: list[Instance], how: Answer)
 
 
 def _exchanged(
-    deed: Stroke | Several | Split | Propagate,
+    deed: Stroke | Several | Split | Propagate | Take,
     objects: Objects,
     found: list[Instance],
     shape: tuple[int, int],
 ) -> tuple[tuple[int, ...], list[Instance]]:
     """Which objects go, and which come for them."""
-    if isinstance(deed, Propagate):
+    if isinstance(deed, Propagate | Take):
         return (), found
     if isinstance(deed, Stroke):
         old = None if deed.number is None else objects.get(deed.number)

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +19,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from corroscope.errors import CorroscopeError
-from corroscope.studio import annotating, exporting, reviewing
+from corroscope.studio import annotating, exporting, reviewing, trained
 from corroscope.studio.annotating import Answer, ConflictError
 from corroscope.studio.events import Events
 from corroscope.studio.guard import TooMuchError
+from corroscope.studio.patching import Patching
+from corroscope.studio.result_routes import result_routes
+from corroscope.studio.results import Results
+from corroscope.studio.training import Training
 from corroscope.studio.workplace import Workplace
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -29,20 +34,25 @@ STATIC: Final = Path(__file__).parent / "static"
 Handler = Callable[[str, bytes], Answer]
 
 
-def create_app(place: Workplace) -> Starlette:
+def create_app(place: Workplace, events: Events, results: Sequence[Path] = ()) -> Starlette:
     """Make the application, without its guard.
 
     Parameters
     ----------
     place
         The folder that is worked on.
+    events
+        The pages that are told what happens.
+    results
+        Results of runs to look at, besides those in the folder.
 
     Returns
     -------
     Starlette
         To be served behind `corroscope.studio.guard.Guard`.
     """
-    events = Events()
+    found = Results(place, results)
+    patching = Patching(place)
 
     def tell(kind: str, content: Answer) -> None:
         events.tell(kind, content)
@@ -84,9 +94,13 @@ def create_app(place: Workplace) -> Starlette:
             Route("/api/images/{id}/pixels/{plane}", pixels),
             _post("hover", on_image(lambda n, c: annotating.hover(place, n, c))),
             _post("solve", on_image(lambda n, c: annotating.solve(place, n, c))),
-            _post("act", on_image(lambda n, c: annotating.act(place, n, c, tell))),
+            _post("act", on_image(lambda n, c: annotating.act(place, n, c, tell, found))),
             _post("proposals", on_image(lambda n, c: reviewing.proposals(place, n, c))),
             _post("verdict", on_image(lambda n, c: reviewing.judge(place, n, c))),
+            _post("patches", on_image(patching.patches)),
+            _post("patch", on_image(patching.decide)),
+            *_training_routes(place, tell),
+            *result_routes(place, found, tell),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         exception_handlers={
@@ -100,6 +114,59 @@ def create_app(place: Workplace) -> Starlette:
 
 def _post(what: str, route: Callable[[Request], Any]) -> Route:
     return Route(f"/api/images/{{id}}/{what}", route, methods=["POST"])
+
+
+def _training_routes(place: Workplace, tell: Callable[[str, Answer], None]) -> list[Route]:
+    training = Training(place, tell)
+
+    async def figures(request: Request) -> Response:
+        number = _number(request, "number")
+        return JSONResponse(await _found(trained.detail, place, number))
+
+    async def picture(request: Request) -> Response:
+        which = request.path_params.get("picture") or _number(request, "epoch")
+        content = await _found(trained.picture, place, _number(request, "number"), which)
+        return Response(content, media_type="image/png")
+
+    return [
+        Route("/api/training", _asked(training.state)),
+        Route("/api/training/settings", _asked(trained.settings_table)),
+        Route("/api/training/check", _told(training.check), methods=["POST"]),
+        Route("/api/training/start", _told(training.start), methods=["POST"]),
+        Route("/api/training/stop", _asked(training.stop), methods=["POST"]),
+        Route("/api/training/{number}", figures),
+        Route("/api/training/{number}/predictions/{epoch}", picture),
+        Route("/api/training/{number}/{picture}", picture),
+    ]
+
+
+def _asked(answer: Callable[[], Any]) -> Callable[[Request], Any]:
+    async def route(_: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(answer))
+
+    return route
+
+
+def _told(answer: Callable[[bytes], Any]) -> Callable[[Request], Any]:
+    async def route(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(answer, await request.body()))
+
+    return route
+
+
+async def _found(find: Callable[..., Any], *which: Any) -> Any:
+    try:
+        return await run_in_threadpool(find, *which)
+    except KeyError:
+        raise HTTPException(404) from None
+
+
+def _number(request: Request, name: str) -> int:
+    """A number in an address, as people count."""
+    text = request.path_params[name]
+    if not re.fullmatch(r"[1-9][0-9]{0,6}", text):
+        raise HTTPException(404)
+    return int(text)
 
 
 def _name(place: Workplace, request: Request) -> str:

@@ -13,7 +13,7 @@ class Events:
     """Whom to tell: the pages that are open."""
 
     def __init__(self) -> None:
-        self._listeners: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
+        self._listeners: dict[asyncio.Queue[str | None], asyncio.AbstractEventLoop] = {}
 
     def tell(self, kind: str, content: dict[str, Any]) -> None:
         """Tell all pages; from any thread.
@@ -25,7 +25,13 @@ class Events:
         content
             What JSON can hold.
         """
-        text = f"event: {kind}\ndata: {json.dumps(content)}\n\n"
+        self._put(f"event: {kind}\ndata: {json.dumps(content)}\n\n")
+
+    def end(self) -> None:
+        """Let go of all pages; from any thread. They try to come back."""
+        self._put(None)
+
+    def _put(self, text: str | None) -> None:
         for queue, loop in list(self._listeners.items()):
             loop.call_soon_threadsafe(queue.put_nowait, text)
 
@@ -37,14 +43,17 @@ class Events:
         str
             Server-sent events.
         """
-        queue: asyncio.Queue[str] = asyncio.Queue()
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._listeners[queue] = asyncio.get_running_loop()
         try:
             yield "event: hello\ndata: {}\n\n"
             while True:
                 try:
-                    yield await asyncio.wait_for(queue.get(), HEARTBEAT_S)
+                    text = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
                 except TimeoutError:
-                    yield ": still here\n\n"
+                    text = ": still here\n\n"
+                if text is None:
+                    return
+                yield text
         finally:
             del self._listeners[queue]

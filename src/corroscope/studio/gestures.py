@@ -118,6 +118,16 @@ class Propagate(_Told):
     plane: Plane = "frame"
 
 
+class Take(_Told):
+    """What a result of ``corroscope run`` has found in the image."""
+
+    do: Literal["take"]
+    result: int
+    """Its number."""
+    particles: tuple[int, ...] = Field((), max_length=10000)
+    """Which ones; all of them where there are none."""
+
+
 class Whole(_Told):
     """Something about the image as a whole."""
 
@@ -125,7 +135,7 @@ class Whole(_Told):
 
 
 Deed = Annotated[
-    Add | Replace | Stroke | Several | Split | Propagate | Whole, Field(discriminator="do")
+    Add | Replace | Stroke | Several | Split | Propagate | Take | Whole, Field(discriminator="do")
 ]
 
 

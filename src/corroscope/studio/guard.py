@@ -17,11 +17,10 @@ LARGEST_BODY_BYTES: Final = 1 << 20
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors"
 )
 
 _HEADERS: Final = [
-    (b"content-security-policy", _POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -44,16 +43,29 @@ class Guard:
         Cookies are made from it; the same after a restart, so that an open page goes on.
     hosts
         Names by which the server may be called, besides those of this machine's loopback.
+    ancestors
+        Origins of pages that may show the studio in a frame, as a content security policy names
+        them; by default none. With some, a page of another port may bring the browser to the
+        studio's own page, in a frame or by a link; it may still ask for nothing else.
     """
 
     def __init__(
-        self, app: ASGIApp, port: int, token: str, secret: bytes, hosts: tuple[str, ...] = ()
+        self,
+        app: ASGIApp,
+        port: int,
+        token: str,
+        secret: bytes,
+        hosts: tuple[str, ...] = (),
+        ancestors: tuple[str, ...] = (),
     ) -> None:
         self._app = app
         self._token = token
         self._cookie_name = f"corroscope-{port}"  # cookies do not tell ports apart
         self._cookie = hmac.new(secret, b"cookie", hashlib.sha256).hexdigest()
         self._hosts = {f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]", *hosts)}
+        self._framed = bool(ancestors)
+        policy = " ".join([_POLICY, "'self'", *ancestors])
+        self._headers = [(b"content-security-policy", policy.encode()), *_HEADERS]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or refuse it."""
@@ -63,7 +75,7 @@ class Guard:
         if scope["type"] != "http":  # there are no web sockets here
             await send({"type": "websocket.close", "code": 1008})
             return
-        headers = _Headers(scope)
+        headers, send = _Headers(scope), _with_headers(send, self._headers)
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await _answer(send, *refusal)
@@ -78,7 +90,7 @@ class Guard:
         if not self._known(headers):
             await _answer(send, 403, "open the link that the terminal shows")
             return
-        await self._app(scope, _limited(receive), _with_headers(send))
+        await self._app(scope, _limited(receive), send)
 
     def _refusal(self, scope: Scope, headers: "_Headers") -> tuple[int, str] | None:
         hosts = headers.all("host")
@@ -86,7 +98,9 @@ class Guard:
             return 403, "this name is not one of this server's"
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, "this cannot be asked"
-        if headers.one("sec-fetch-site") not in (None, "same-origin", "none"):
+        site = headers.one("sec-fetch-site")
+        led_here = site == "same-site" and self._framed and _shows_page(scope, headers)
+        if site not in (None, "same-origin", "none") and not led_here:
             return 403, "asked by another page"
         length = headers.one("content-length")
         if length is not None and (not length.isdigit() or int(length) > LARGEST_BODY_BYTES):
@@ -118,6 +132,15 @@ class Guard:
         return cookie is not None and hmac.compare_digest(
             cookie.value.encode(), self._cookie.encode()
         )
+
+
+def _shows_page(scope: Scope, headers: "_Headers") -> bool:
+    """Whether the browser will show the answer to a person, and to no script."""
+    return (
+        scope["path"] == "/"
+        and headers.one("sec-fetch-mode") == "navigate"
+        and headers.one("sec-fetch-dest") in ("iframe", "document")
+    )
 
 
 def new_token() -> str:
@@ -162,14 +185,14 @@ def _limited(receive: Receive) -> Receive:
     return counted
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, ours: list[tuple[bytes, bytes]]) -> Send:
     async def headed(message: Message) -> None:
         if message["type"] == "http.response.start":
             given = list(message.get("headers", []))
             names = {name for name, _ in given}
             if b"cache-control" not in names:
                 given.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": given + _HEADERS}
+            message = {**message, "headers": given + ours}
         await send(message)
 
     return headed
@@ -178,7 +201,7 @@ def _with_headers(send: Send) -> Send:
 async def _answer(
     send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None
 ) -> None:
-    await _with_headers(send)(
+    await send(
         {
             "type": "http.response.start",
             "status": status,

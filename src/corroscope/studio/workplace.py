@@ -4,8 +4,8 @@ import hashlib
 import hmac
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -76,14 +76,26 @@ class Workplace:
         self.names = [names[k] for k in natural_order(names)]
         self._by_opaque = {_opaque(secret, name): name for name in self.names}
         self.opaque = {name: opaque for opaque, name in self._by_opaque.items()}
+        self._open = ExitStack()
         self._busy = threading.RLock()
         self._reading = threading.Lock()
         self._pictures: OrderedDict[tuple[str, Plane], Picture] = OrderedDict()
 
     def close(self) -> None:
-        """Let others annotate the folder."""
+        """Let others annotate the folder, after all that works on it has been closed."""
+        self._open.close()
         with self._busy:
             self._store.close()
+
+    def close_with(self, close: Callable[[], None]) -> None:
+        """Have something closed before the folder is let go.
+
+        Parameters
+        ----------
+        close
+            Is called once.
+        """
+        self._open.callback(close)
 
     @contextmanager
     def store(self) -> Iterator[Store]:

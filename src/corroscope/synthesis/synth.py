@@ -19,6 +19,7 @@ from corroscope.outputs import (
     replacing,
     versions,
     write_json,
+    write_mask,
     write_png,
     write_tiff,
 )
@@ -169,7 +170,7 @@ def _write_run(folder: Path, settings: SynthSettings, progress: Progress | None)
         for number, scene in enumerate(experiment.scenes()):
             name, stem = names[number], Path(names[number]).stem
             write_tiff(frames / name, scene.frame)
-            write_png(masks / f"{stem}_mask.png", scene.mask.astype(np.uint8) * np.uint8(255))
+            write_mask(masks / f"{stem}_mask.png", scene.mask)
             many = len(experiment.products) > np.iinfo(np.uint16).max
             labels = scene.instances.astype("uint32" if many else "uint16")
             write_tiff(instances / f"{stem}_instances.tif", labels, compress=True)
@@ -227,7 +228,7 @@ def _write_patches(
             scene = draw_patch(settings.shape, settings, rng)
             stem = f"patch_{count:0{digits}d}"
             write_png(patches / f"{stem}.png", scene.frame)
-            write_png(patches / f"{stem}_mask.png", scene.mask.astype(np.uint8) * np.uint8(255))
+            write_mask(patches / f"{stem}_mask.png", scene.mask)
             lines.append(f"{stem}.png,{count}")
             if progress is not None:
                 progress(count, number)

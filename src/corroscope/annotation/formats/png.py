@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from corroscope.annotation.formats.reading import Sizes, understanding
 from corroscope.annotation.instances import IGNORE, PARTICLE, AnnotatedImage, paint, separate
 from corroscope.annotation.pairing import ignore_of, mask_of
 from corroscope.errors import AnnotationError
 from corroscope.frames.reading import read_frame
-from corroscope.outputs import write_png
+from corroscope.outputs import write_mask
 
 
 def write(images: Sequence[AnnotatedImage], folder: Path) -> None:
@@ -18,9 +16,9 @@ def write(images: Sequence[AnnotatedImage], folder: Path) -> None:
     for image in images:
         particles = paint(image.instances, image.shape)
         ignored = paint(image.instances, image.shape, IGNORE) & ~particles
-        write_png(mask_of(folder / image.name), np.where(particles, 255, 0).astype(np.uint8))
+        write_mask(mask_of(folder / image.name), particles)
         if ignored.any():
-            write_png(ignore_of(folder / image.name), np.where(ignored, 255, 0).astype(np.uint8))
+            write_mask(ignore_of(folder / image.name), ignored)
 
 
 def read(path: Path, sizes: Sizes) -> list[AnnotatedImage]:

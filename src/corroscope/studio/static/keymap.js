@@ -46,10 +46,21 @@ export const KEYMAP = [
   ["Review", "Space", "accept", "accept the proposal"],
   ["Review", "x", "reject", "reject the proposal"],
   ["Review", "e", "edit", "accept it and go on to mend it"],
+  ["Patches", "Space", "keepPatch", "keep the patch for the dataset"],
+  ["Patches", "e", "emptyPatch", "keep it, and say that nothing is in it"],
+  ["Patches", "x", "skipPatch", "skip it"],
+  ["Patches", "u", "undecidePatch", "take the last decision back"],
+  ["Patches", "j", "nextPatch", "next patch"],
+  ["Patches", "k", "previousPatch", "previous patch"],
   ["Help", "?", "help", "this list"],
 ].map(([group, key, action, label]) => ({ group, key, action, label }));
 
 export const HELD = new Set(["blink", "outlines"]);
+// A key that is held down decides nothing more.
+export const ONCE = new Set([...HELD, "keepPatch", "emptyPatch", "skipPatch", "undecidePatch"]);
+
+// Groups whose keys count while their tab is open, and only then; there they come first.
+const TAB_OF = { Review: "review", Patches: "patches" };
 
 export function keyName(event) {
   if (event.altKey) return null;
@@ -62,11 +73,10 @@ export function keyName(event) {
   return `${ctrl ? "Ctrl+" : ""}${shift}${key}`;
 }
 
-// While one reviews, the keys of the review come first, and only then.
-export function actionOf(event, reviewing) {
+export function actionOf(event, tab) {
   const name = keyName(event);
-  const known = KEYMAP.filter(({ key, group }) => key === name && (reviewing || group !== "Review"));
-  return (known.find(({ group }) => group === "Review") ?? known[0])?.action;
+  const known = KEYMAP.filter(({ key, group }) => key === name && (TAB_OF[group] ?? tab) === tab);
+  return (known.find(({ group }) => group in TAB_OF) ?? known[0])?.action;
 }
 
 export function keyOf(action) {

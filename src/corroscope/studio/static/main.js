@@ -2,10 +2,13 @@
 
 import { listen } from "./api.js";
 import { element } from "./dom.js";
-import { actionOf, HELD, helpContent, KEYMAP } from "./keymap.js";
+import { actionOf, HELD, helpContent, KEYMAP, ONCE } from "./keymap.js";
 import * as annotatePanel from "./panels/annotate.js";
+import { Patches, title as patchesTitle } from "./panels/patches.js";
+import { Results, title as resultsTitle } from "./panels/results.js";
 import { Review, title as reviewTitle } from "./panels/review.js";
 import { Sequence, title as sequenceTitle } from "./panels/sequence.js";
+import { Train, title as trainTitle } from "./panels/train.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { Tools } from "./tools.js";
@@ -16,6 +19,7 @@ const byId = (id) => document.getElementById(id);
 const drawing = byId("drawing");
 const stage = new Stage(byId("picture"), drawing);
 let drawn = 0;
+let saved = { state: "saved" };
 
 const session = new Session({
   stage,
@@ -28,9 +32,8 @@ const session = new Session({
     byId("trouble").hidden = !text;
   },
   saved: (state, text) => {
-    const saved = byId("saved");
-    saved.dataset.state = state;
-    saved.textContent = text ?? { saved: "All saved", saving: "Saving", failed: "Not saved" }[state];
+    saved = { state, text };
+    session.changed();
   },
   announce: (text) => {
     byId("hint").textContent = text;
@@ -46,10 +49,16 @@ const tools = new Tools(session);
 const annotate = annotatePanel.make(session, tools);
 const review = new Review(session, tools, () => choose("annotate"));
 const sequence = new Sequence(session, tools);
+const patches = new Patches(session);
+const train = new Train(session);
+const results = new Results(session, tools);
 const panels = {
   annotate: { title: annotatePanel.title, panel: annotate.panel, update: annotate.update },
   review: { title: reviewTitle, panel: review.panel, update: () => review.update(), activate: (on) => review.activate(on) },
   sequence: { title: sequenceTitle, panel: sequence.panel, update: () => sequence.update() },
+  patches: { title: patchesTitle, panel: patches.panel, update: () => patches.update(), activate: (on) => patches.activate(on) },
+  train: { title: trainTitle, panel: train.panel, update: () => train.update(), activate: (on) => train.activate(on) },
+  results: { title: resultsTitle, panel: results.panel, update: () => {}, activate: (on) => results.activate(on) },
 };
 let active = null;
 
@@ -95,6 +104,7 @@ function update() {
   drawn = 0;
   const { image, images, folder } = session;
   if (folder) byId("folder").textContent = `${folder.folder} · ${folder.annotator}${folder.second ? " (second, blind)" : ""}`;
+  updateSaved();
   byId("undo").disabled = !image?.can_undo;
   byId("redo").disabled = !image?.can_redo;
   const done = images.filter((each) => each.annotated).length;
@@ -103,6 +113,15 @@ function update() {
   panels[active]?.update();
   byId("zoom").textContent = session.view ? `${Math.round(100 * session.view.scale)} %` : "";
   if (performance.now() - announcedAt > ANNOUNCED_MS) byId("hint").textContent = hint();
+}
+
+// What is held is on the screen alone: it counts as saved only when it is on the disk.
+function updateSaved() {
+  const state = session.held && saved.state === "saved" ? "saving" : saved.state;
+  const shown = byId("saved");
+  shown.dataset.state = state;
+  const text = saved.text ?? { saved: "All saved", saving: "Saving", failed: "Not saved" }[state];
+  if (shown.textContent !== text) shown.textContent = text;
 }
 
 function updateList() {
@@ -127,7 +146,8 @@ function updateList() {
 function hint() {
   const { image, tool, held, points, objects, selected } = session;
   if (!image) return session.images.length > 0 ? "Choose an image on the left" : "";
-  if (active === "review") return "";
+  if (active === "review" || active === "patches") return "";
+  if (active === "results") return results.hint;
   if (tool === "points") {
     return points.length < 2 ? "Click along the edge of the particle" : "Enter or the first point closes the contour; right click keeps it away from something";
   }
@@ -182,8 +202,8 @@ const actions = {
     session.trouble("");
     tools.showHandles();
   },
-  nextObject: () => tools.selectNext(1),
-  previousObject: () => tools.selectNext(-1),
+  nextObject: () => (active === "results" ? results.step(1) : tools.selectNext(1)),
+  previousObject: () => (active === "results" ? results.step(-1) : tools.selectNext(-1)),
   alsoSelect: () => tools.alsoSelect(cursor()),
   zoomIn: () => tools.zoom(1.5, session.crosshair ? screenOf(session.crosshair) : undefined),
   zoomOut: () => tools.zoom(1 / 1.5),
@@ -209,6 +229,12 @@ const actions = {
   accept: () => review.verdict("accept"),
   reject: () => review.verdict("reject"),
   edit: () => review.edit(),
+  keepPatch: () => patches.decide("keep"),
+  emptyPatch: () => patches.decide("empty"),
+  skipPatch: () => patches.decide("skip"),
+  undecidePatch: () => patches.takeBack(),
+  nextPatch: () => patches.step(1),
+  previousPatch: () => patches.step(-1),
   help: () => byId("help").showModal(),
 };
 for (const [action, [rows, cols]] of Object.entries(moves)) actions[action] = () => tools.move(rows, cols);
@@ -217,6 +243,7 @@ async function enter() {
   if (session.tool === "points") return tools.finish();
   if (!session.crosshair) return tools.move(0, 0);
   const point = session.crosshair;
+  if (session.picker) return session.picker(point);
   const at = { x: point[1] + 0.5, y: point[0] + 0.5 };
   if (session.tool === "brush" || session.tool === "eraser") return tools.paint([point]);
   if (session.tool === "split") {
@@ -249,20 +276,20 @@ function act(action, down = true) {
 
 addEventListener("keydown", (event) => {
   if (byId("help").open) return;
-  const action = actionOf(event, active === "review");
+  const action = actionOf(event, active);
   if (!action || !(action in actions)) return;
-  const field = event.target.closest?.("input, select, textarea, button, [role=tab]");
+  const field = event.target.closest?.("input, select, textarea, button, summary, [role=tab]");
   const single = !event.ctrlKey && !event.metaKey;
   if (single && field && (field.matches("input, select, textarea") || ["Enter", " ", "Tab"].includes(event.key))) return;
   if (single && !singleKeys && event.target !== drawing) return;
   // Tab leaves the picture unless a particle is there to have candidates.
   if (action === "candidate" && (event.target !== drawing || (session.selected.size !== 1 && !session.held))) return;
   event.preventDefault();
-  if (HELD.has(action) && event.repeat) return;
+  if (ONCE.has(action) && event.repeat) return;
   act(action);
 });
 addEventListener("keyup", (event) => {
-  const action = actionOf(event, active === "review");
+  const action = actionOf(event, active);
   if (HELD.has(action) && session.image) act(action, false);
 });
 document.addEventListener("click", (event) => {
@@ -310,7 +337,10 @@ async function showPlace(row, col) {
 }
 
 new ResizeObserver(() => {
-  if (session.view && session.image) session.look(session.view);
+  if (!session.view || !session.image) return;
+  if (session.view === session.fitted) session.fit();
+  else session.look(session.view);
+  session.changed();
 }).observe(byId("stage"));
 
 byId("help").append(helpContent(singleKeys, (on) => {
@@ -322,6 +352,8 @@ session.onImage = () => {
   session.marks = [];
   review.onImage();
   sequence.onImage();
+  patches.onImage();
+  results.onImage();
   tools.showHandles();
 };
 choose("annotate");
@@ -331,11 +363,13 @@ listen({
     if (!connected) return;
     session.trouble("");
     guarded(session.again());
+    train.refresh();
+    results.refresh();
   },
   onLost: () => {
     connected = true; // from now on an opening is a renewed one
     session.trouble("The studio does not answer; trying to reach it again");
   },
-  on: { image: (content) => guarded(session.heard(content)) },
+  on: { image: (content) => guarded(session.heard(content)), training: () => train.refresh(), results: (content) => results.heard(content) },
 });
 guarded(session.open());

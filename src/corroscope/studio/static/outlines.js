@@ -9,6 +9,22 @@ export const STYLES = {
   pending: { colour: "#56b4e9", width: 2, dash: [] },
   proposal: { colour: "#e69f00", width: 2, dash: [6, 2] },
   neighbour: { colour: "#e79fc8", width: 1.6, dash: [2, 2] },
+  patch: { colour: "#5fdcab", width: 2.2, dash: [] },
+  found: { colour: "#5fdcab", width: 2, dash: [8, 3] },
+  "found-chosen": { colour: "#5fdcab", width: 4, dash: [] },
+};
+
+// Trails of frames before and after: full discs and open triangles, smaller with distance in time.
+const TRAILS = {
+  earlier: { colour: "#e69f00", full: true, draw: (path, x, y, r) => path.arc(x, y, r, 0, 2 * Math.PI) },
+  later: {
+    colour: "#9ad4f5", full: false, draw: (path, x, y, r) => {
+      path.lineTo(x - 1.3 * r, y + r);
+      path.lineTo(x + 1.3 * r, y + r);
+      path.lineTo(x, y - 1.3 * r);
+      path.closePath();
+    },
+  },
 };
 
 export function ringsPath(rings, path = new Path2D()) {
@@ -45,6 +61,26 @@ export function stroke(context, path, style, scale, opacity = 1) {
   context.lineWidth = width / scale;
   context.setLineDash(dash.map((length) => length / scale));
   context.stroke(path);
+  context.restore();
+}
+
+export function strokeTrail(context, points, style, scale, opacity = 1) {
+  const { colour, full, draw } = TRAILS[style];
+  const path = new Path2D();
+  for (const [row, col, by] of points) {
+    const radius = Math.max(1.4, 3.2 - 0.4 * by) / scale;
+    path.moveTo(col + 0.5 + (full ? radius : -1.3 * radius), row + 0.5 + (full ? 0 : radius));
+    draw(path, col + 0.5, row + 0.5, radius);
+  }
+  context.save();
+  context.globalAlpha = opacity;
+  context.strokeStyle = "#000000";
+  context.lineWidth = (full ? 2 : 3) / scale;
+  context.stroke(path);
+  context.strokeStyle = context.fillStyle = colour;
+  context.lineWidth = 1.4 / scale;
+  if (full) context.fill(path);
+  else context.stroke(path);
   context.restore();
 }
 

@@ -17,6 +17,7 @@ export class Session {
   recipes = new Map(); // by object: the gesture that made it, its levels and which one it is
   version = 0; // of the objects, for what is drawn beforehand
   view = null;
+  fitted = null; // the view that shows all, for as long as nobody has moved it
   plane = "frame";
   blinking = false;
   outlined = true;
@@ -32,6 +33,8 @@ export class Session {
   brush = { pixels: [], erase: false };
   line = null;
   marks = []; // further shapes: proposals, neighbouring frames
+  layers = []; // many shapes at once: what a run has found
+  picker = null; // what a click on the picture is for, where it is not for taking a particle
   bitmap = null;
 
   constructor({ stage, changed, trouble, saved, announce }) {
@@ -127,7 +130,7 @@ export class Session {
   }
 
   fit() {
-    if (this.image) this.view = fit(this.image, this.stage.size);
+    if (this.image) this.view = this.fitted = fit(this.image, this.stage.size);
   }
 
   look(view) {
@@ -275,6 +278,7 @@ export class Session {
       hidden: this.held?.number == null ? this.hidden : hidden.add(this.held.number),
       opacity: this.outlined ? this.opacity : 0,
       shapes: this.outlined ? shapes : [],
+      layers: this.layers,
       handles: this.handles,
       crosshair: this.crosshair,
       brush: this.brush,

@@ -1,7 +1,7 @@
 // Drawing: a snapshot of what is to be seen, onto two canvases. Below the picture with the
 // objects, which changes with the view; above what follows the pointer.
 
-import { box, ringsPath, stroke } from "./outlines.js";
+import { box, ringsPath, stroke, strokeTrail } from "./outlines.js";
 import { cornerPoint, toScreen, visible } from "./view.js";
 
 const MARGIN = 160; // CSS pixels round the stage in which outlines are drawn beforehand
@@ -37,6 +37,19 @@ export class Stage {
     }
   }
 
+  // Draw what follows the pointer at once: it is little, and it is waited for.
+  showAbove(snapshot) {
+    this.#wanted = snapshot;
+    if (this.#frame !== 0) return; // all is drawn in a moment
+    this.#drawAbove(snapshot, window.devicePixelRatio || 1);
+    this.#tell(snapshot);
+  }
+
+  // Whoever measures how quickly the page answers waits for this.
+  #tell(snapshot) {
+    this.#above.dispatchEvent(new CustomEvent("drawn", { detail: snapshot }));
+  }
+
   #draw(snapshot) {
     const ratio = window.devicePixelRatio || 1;
     const { width, height } = this.size;
@@ -48,6 +61,7 @@ export class Stage {
     }
     this.#drawBelow(snapshot, ratio);
     this.#drawAbove(snapshot, ratio);
+    this.#tell(snapshot);
   }
 
   #drawBelow(snapshot, ratio) {
@@ -72,15 +86,16 @@ export class Stage {
   // Thousands of outlines take longer than a frame: they are drawn once with a margin, moved and
   // stretched with the view, and drawn anew when it rests.
   #drawOutlines(snapshot, context, ratio) {
-    const { view, objects, selected, hidden, opacity } = snapshot;
-    const key = { view, version: snapshot.version, selected, hidden, opacity, ratio };
+    const { view, objects, selected, hidden, opacity, layers } = snapshot;
+    const key = { view, version: snapshot.version, selected, hidden, opacity, layers, ratio };
     const last = this.#drawnFor;
     const stale =
       !last || last.version !== key.version || last.selected !== selected ||
-      last.hidden !== hidden || last.opacity !== opacity || last.ratio !== ratio ||
+      last.hidden !== hidden || last.opacity !== opacity || last.layers !== layers || last.ratio !== ratio ||
       last.width !== this.size.width || last.height !== this.size.height;
     const moved = last && last.view !== view;
-    if (stale || (moved && objects.size <= 200)) {
+    const count = layers.reduce((sum, layer) => sum + layer.count, objects.size);
+    if (stale || (moved && count <= 200)) {
       this.#paintOutlines(snapshot, key, ratio);
     } else if (moved) {
       clearTimeout(this.#late);
@@ -103,7 +118,7 @@ export class Stage {
   }
 
   #paintOutlines(snapshot, key, ratio) {
-    const { view, objects, selected, hidden, opacity } = snapshot;
+    const { view, objects, selected, hidden, opacity, layers } = snapshot;
     const canvas = this.#outlines;
     const [width, height] = [this.size.width + 2 * MARGIN, this.size.height + 2 * MARGIN];
     canvas.width = Math.round(width * ratio);
@@ -122,6 +137,10 @@ export class Stage {
       const { x0, y0, x1, y1 } = object.box;
       if (x1 < low.x || x0 > high.x || y1 < low.y || y0 > high.y) continue;
       ringsPath(object.rings, paths[selected.has(object.number) ? "selected" : object.label]);
+    }
+    for (const { style, path, points } of layers) {
+      if (path) stroke(context, path, style, view.scale, opacity);
+      else strokeTrail(context, points, style, view.scale, opacity);
     }
     for (const [style, path] of Object.entries(paths)) {
       stroke(context, path, style, view.scale, opacity);
@@ -202,17 +221,15 @@ function drawScaleBar(context, view, pixelSizeUm, size) {
   const wanted = 120 / perUnit;
   const power = 10 ** Math.floor(Math.log10(wanted));
   const length = [5, 2, 1].map((step) => step * power).find((step) => step <= wanted) ?? power;
-  const [x, y] = [14, size.height - 46];
-  context.fillStyle = "#000000";
-  context.fillRect(x - 2, y - 2, length * perUnit + 4, 8);
+  const [x, y] = [16, size.height - 22];
+  const text = `${Number(length.toPrecision(3))} ${unit}`;
+  context.font = "600 13px system-ui, sans-serif";
+  const width = Math.max(length * perUnit, context.measureText(text).width);
+  context.fillStyle = "rgb(10 13 16 / 80%)";
+  context.fillRect(x - 7, y - 22, width + 14, 34);
   context.fillStyle = "#ffffff";
   context.fillRect(x, y, length * perUnit, 4);
-  context.font = "600 13px system-ui, sans-serif";
-  context.lineWidth = 3;
-  context.strokeStyle = "#000000";
-  const text = `${Number(length.toPrecision(3))} ${unit}`;
-  context.strokeText(text, x, y - 7);
-  context.fillText(text, x, y - 7);
+  context.fillText(text, x, y - 6);
 }
 
 function drawMinimap(context, { view, image, bitmap }, size) {

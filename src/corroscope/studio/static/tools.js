@@ -74,7 +74,7 @@ export class Tools {
       const point = this.#pointer;
       this.#pointer = null;
       const idle =
-        session.tool === "click" && !session.held && session.image && session.within(point) &&
+        session.tool === "click" && !session.picker && !session.held && session.image && session.within(point) &&
         session.points.length === 0 && !this.objectAt(point);
       let rings = null;
       if (idle) {
@@ -85,7 +85,7 @@ export class Tools {
         }
       }
       session.ghost = rings;
-      session.changed();
+      if (session.view) session.stage.showAbove(session.snapshot());
     }
     this.#asking = false;
   }
@@ -365,6 +365,10 @@ export class Tools {
     const point = pixelPoint(at);
     session.crosshair = null;
     this.#press = { screen, view: session.view, button: event.button, what: "pan" };
+    if (session.picker) {
+      if (event.button === 0) this.#press.picked = point;
+      return;
+    }
     if (event.button === 2) {
       this.#press = null;
       if (session.within(point)) await this.correct("exclude", point);
@@ -446,7 +450,9 @@ export class Tools {
     const press = this.#press;
     this.#press = null;
     if (press === null || press.panning) return;
-    if (press.what === "click") {
+    if (press.picked) {
+      session.picker?.(press.picked);
+    } else if (press.what === "click") {
       await press.taking;
       await session.flush();
       this.showHandles();
