@@ -9,7 +9,7 @@ SOURCE := 74 of the 100 annotated patches published with AnesSAD/Pitting_corrosi
 	doi:10.5281/zenodo.14653184, to be cited. The recipe (width, pasted particles, epochs) was chosen on \
 	folds of the same patches. Besides, synthetic runs made by corroscope itself
 
-.PHONY: demo install test check bench reference realism pretraining bundle click soak clean
+.PHONY: demo install test check bench reference realism pretraining bundle click studio soak clean
 
 demo: $(VENV)/.core
 	$(BIN)/corroscope demo --out corroscope-demo
@@ -56,6 +56,10 @@ click: $(VENV)/.all
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fit_click.py $(DATASET) --out build/click
 	cp build/click/click.onnx src/corroscope/annotation/shipped/
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/annotate.py $(DATASET) --networks build/click
+
+# How quickly the studio answers, in Chromium (two minutes, on a machine with nothing else to do).
+studio: $(VENV)/.all
+	$(BIN)/python benchmarks/studio.py
 
 # 200 kills and 10 000 steps of undo and redo on an annotation store (half an hour).
 soak: $(VENV)/.all

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from annotating import SHAPE, images_in, mask_in, speck
 from numpy.typing import NDArray
-from studios import Answer, Served, studio
+from studios import SECRET, Answer, Served, studio
 
 from corroscope.annotation.store import Store
 from corroscope.annotation.stored import read_annotations
-from corroscope.errors import AnnotationError, StudioError
+from corroscope.errors import AnnotationError, SettingsError, StudioError
 from corroscope.frames.reading import read_frame
 from corroscope.outputs import write_png
 from corroscope.studio import annotate as opening
@@ -468,3 +468,13 @@ def test_the_command_serves_until_it_is_interrupted(folder: Path, host: str) -> 
             child.kill()
     with Store(folder, "ada"):
         pass  # the lock is gone
+
+
+def test_a_pixel_size_is_told_to_the_page_and_a_wrong_one_refused(folder: Path) -> None:
+    with opening.opened(folder, SECRET, port=0, pixel_size=0.42) as studio:
+        assert studio.place.pixel_size_um == 0.42
+    with (
+        pytest.raises(SettingsError, match="must be a positive number"),
+        opening.opened(folder, SECRET, port=0, pixel_size=-1),
+    ):
+        pass

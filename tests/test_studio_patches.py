@@ -202,7 +202,7 @@ def test_too_many_patches_are_refused(folder: Path) -> None:
 
 def test_what_is_kept_is_the_frame_and_its_masks(served: Served) -> None:
     annotate(served, SPECK, (2, 2))
-    annotate(served, (70, 110), label="ignore")
+    annotate(served, (70, 110), (38, 102), label="ignore")  # the second in part on a particle
     folder = served.place.folder
     planes = {
         "": read_frame(folder / "a.png"),

@@ -24,7 +24,7 @@ from corroscope.learning.progress import at_work, write_epochs
 from corroscope.learning.runs import new_run
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.outputs import write_json, write_png
-from corroscope.studio import children, training
+from corroscope.studio import training
 from corroscope.studio.workplace import Workplace
 from corroscope.synthesis.experiment import Scene
 
@@ -123,7 +123,7 @@ def test_from_start_to_bundle(served: Served, folder: Path) -> None:
 
 def test_stopped_and_resumed_across_restarts(folder: Path) -> None:
     with studio(folder) as served:
-        served.post("/api/training/start", {"settings": [*QUICK, "epochs=40"]})
+        served.post("/api/training/start", {"settings": [*QUICK, "epochs=40", "patience=40"]})
         _wait(served, lambda state: bool(state["runs"][0]["done"]))
         (run,) = served.post("/api/training/stop", {}).content["runs"]
         assert (run["status"], run["problem"], run["resumable"]) == ("stopped", "", True)
@@ -196,7 +196,7 @@ def test_what_cannot_be_stopped_from_here(
     run = _made_run(folder)
     with _elsewhere(run):
         with monkeypatch.context() as patch:
-            patch.setattr(training.os, "kill", lambda *_: None)
+            patch.setattr("os.kill", lambda *_: None)
             patch.setattr(training, "PATIENCE_S", 0.2)
             answer = served.post("/api/training/stop", {})
         assert "cannot be stopped; end it by hand" in answer.content["error"]
@@ -227,7 +227,7 @@ def test_a_process_that_is_killed_without_a_word(
         started.append(real(*words, **options))
         return started[-1]
 
-    monkeypatch.setattr(children.subprocess, "Popen", popen)
+    monkeypatch.setattr("subprocess.Popen", popen)
     assert served.post("/api/training/start", {"settings": QUICK}).status == 200
     started[0].kill()
     state = _wait(served, _ended)

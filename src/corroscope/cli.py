@@ -210,6 +210,9 @@ def _add_annotate(parser: argparse.ArgumentParser) -> None:
         "--result", action="append", default=[], metavar="DIR", dest="results",
         help="a result of run on these images, to look at; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--pixel-size", type=float, metavar="UM", help="side of a pixel in µm, for the scale bar"
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
@@ -322,6 +325,7 @@ def _annotate(chosen: argparse.Namespace) -> None:
         annotator=chosen.annotator,
         second=chosen.second,
         results=chosen.results,
+        pixel_size=chosen.pixel_size,
         browser=not chosen.no_browser,
         tell=lambda line: print(line, flush=True),
     )

@@ -16,6 +16,7 @@ import uvicorn
 from platformdirs import user_state_path
 
 from corroscope.errors import StudioError
+from corroscope.segmentation.particles import check_pixel_size
 from corroscope.studio.app import create_app
 from corroscope.studio.events import Events
 from corroscope.studio.guard import Guard, new_token
@@ -39,6 +40,7 @@ def annotate(
     annotator: str | None = None,
     second: bool = False,
     results: Sequence[str | Path] = (),
+    pixel_size: float | None = None,
     browser: bool = True,
     tell: Callable[[str], None] | None = None,
 ) -> None:
@@ -60,6 +62,8 @@ def annotate(
     results
         Folders that `corroscope.run` wrote for these images, to be looked at besides those in
         ``results/`` in the folder.
+    pixel_size
+        Side of a pixel in µm, for the scale bar; without it, that is in pixels.
     browser
         Open the page.
     tell
@@ -70,6 +74,8 @@ def annotate(
     StudioError
         If the port is taken or may not be used, the folder is a file, or a result cannot be read
         or is about other images.
+    SettingsError
+        If the pixel size is no positive number.
     AnnotationError
         If the folder cannot be read, holds no image, or another program annotates it.
     """
@@ -82,6 +88,7 @@ def annotate(
         annotator=annotator,
         second=second,
         results=results,
+        pixel_size=pixel_size,
     ) as studio:
         if not _loopback(host):
             tell(
@@ -129,13 +136,14 @@ def opened(
     annotator: str | None = None,
     second: bool = False,
     results: Sequence[str | Path] = (),
+    pixel_size: float | None = None,
     ancestors: tuple[str, ...] = (),
 ) -> Iterator[Opened]:
     """Hold a folder and a port for a studio.
 
     Parameters
     ----------
-    folder, port, host, annotator, second, results
+    folder, port, host, annotator, second, results, pixel_size
         As for `annotate`.
     secret
         Cookies and opaque names are made from it.
@@ -149,15 +157,18 @@ def opened(
 
     Raises
     ------
-    StudioError, AnnotationError
+    StudioError, SettingsError, AnnotationError
         As `annotate`.
     """
+    check_pixel_size(pixel_size)
     if Path(folder).is_file():
         raise StudioError(
             f"{folder}: is a file; the studio opens folders of images. `corroscope prepare` writes "
             "the frames of a stack or a video as images: open its folder aligned/"
         )
-    place = Workplace(Path(folder), annotator or _account(), secret, second=second)
+    place = Workplace(
+        Path(folder), annotator or _account(), secret, second=second, pixel_size_um=pixel_size
+    )
     try:
         events = Events()
         app = create_app(place, events, [Path(result) for result in results])

@@ -181,6 +181,7 @@ def _folder(place: Workplace) -> Answer:
         "folder": place.folder.resolve().name,
         "annotator": place.annotator,
         "second": place.second,
+        "pixel_size_um": place.pixel_size_um,
         "version": metadata.version("corroscope"),
         "formats": exporting.formats(),
         "images": annotating.overview(place),

@@ -84,8 +84,8 @@ class Decisions:
 
     @property
     def fresh(self) -> bool:
-        """Whether nobody else has changed or removed the file since."""
-        return self._stamp == _stamp(self._path)
+        """Whether there is a file, and nobody else has changed it since."""
+        return self._stamp is not None and self._stamp == _stamp(self._path)
 
     def append(self, annotator: str, key: Key, decision: str, told: Entry) -> None:
         """Bring a decision to the disk.

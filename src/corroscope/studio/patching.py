@@ -284,7 +284,7 @@ def _masks(
 def _stale(store: Store, picked: Picked, key: Key, entry: Entry) -> bool:
     try:
         revision = store.progress(key.image).revision
-        if picked.complete(entry):
+        if revision == entry["revision"] and picked.complete(entry):
             return False  # nothing was done since, nothing need be compared
         masks = _masks(store, key.image, _cut_of(key, entry), empty=entry["empty"])
     except CorroscopeError:

@@ -293,7 +293,6 @@ class Picked:
 
     def _begin(self, grid: Grid) -> None:
         self.check_grid(grid)
-        self._check_ours()
         output_folder(self.path)
         path = self._file(MANIFEST)
         if not path.exists() or read_manifest(self.path).get("patches") != grid._asdict():

@@ -240,4 +240,4 @@ def _stop_process(folder: Path) -> None:
             if status(folder).word != "running":
                 return
             time.sleep(_LOOK_S)
-    raise StudioError(f"{folder}: process {process['process']} cannot be stopped; end it by hand")
+    raise StudioError(f"{folder}: process {process.process} cannot be stopped; end it by hand")

@@ -53,6 +53,8 @@ class Workplace:
         Opaque names are made from it.
     second
         Annotate once more, blind.
+    pixel_size_um
+        Side of a pixel in µm; None where it is unknown.
 
     Raises
     ------
@@ -63,11 +65,18 @@ class Workplace:
     """
 
     def __init__(
-        self, folder: Path, annotator: str, secret: bytes, *, second: bool = False
+        self,
+        folder: Path,
+        annotator: str,
+        secret: bytes,
+        *,
+        second: bool = False,
+        pixel_size_um: float | None = None,
     ) -> None:
         self.folder = folder
         self.annotator = annotator
         self.second = second
+        self.pixel_size_um = pixel_size_um
         for name in image_pairs(folder):
             within(folder, folder / name)
         self.base = annotation_folder(folder, annotator if second else None)

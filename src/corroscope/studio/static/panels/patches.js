@@ -64,7 +64,7 @@ export class Patches {
     this.loop = element("div", {}, this.bar,
       element("div", { className: "row" }, ...this.deciding),
       element("div", { className: "row" }, ...this.stepping, this.back),
-      element("label", { className: "row" }, "Stop at undecided ones only", this.only),
+      element("label", { className: "row" }, "Only undecided ones", this.only),
       this.facts);
     this.next = button("nextImage", "Next image");
     this.about = element("p", { className: "quiet" });
@@ -73,7 +73,7 @@ export class Patches {
     this.renew = element("button", { id: "patch-renew", onclick: () => this.#renewAll() }, "Write the masks anew");
     this.list = element("ul", { className: "runs", id: "patch-kept" });
     this.commands = element("div");
-    this.dataside = element("div", {}, this.count, this.old, element("div", { className: "row" }, this.renew), this.list, this.commands);
+    this.dataside = element("div", {}, this.count, this.old, this.renew, this.list, this.commands);
     this.panel = element("div", {},
       element("h2", {}, "Patches"), this.status, this.loop, element("div", { className: "row" }, this.next),
       this.about, element("h2", {}, "How to cut"), form, this.dataside);
@@ -328,6 +328,7 @@ export class Patches {
     const stale = kept.filter((one) => one.stale).length;
     this.count.textContent = kept.length > 0 ? `Kept in ${dataset}/ (${kept.length})` : "Nothing kept yet";
     const were = stale === 1 ? "One patch was" : `${stale} patches were`;
+    this.old.hidden = stale === 0;
     this.old.textContent = stale === 0 ? "" : `${were} kept before the annotation of the frame changed.`;
     if (stale > 0 && own) {
       this.old.textContent += ` ${dataset}/ has been annotated on its own since, so its masks are left as they are.`;

@@ -258,7 +258,7 @@ export class Results {
     for (const part of [this.image, this.plots, this.made]) part.hidden = this.#told === null;
     this.#showRun();
     if (this.#told === null) return;
-    if (this.#session.folder) this.#session.folder.pixel_size_um = this.#told.pixel_size_um;
+    if (this.#session.folder) this.#session.folder.pixel_size_um ??= this.#told.pixel_size_um;
     const { made, frames, sizes, overview, number, name } = this.#told;
     const gaps = frames.filter(({ particles }) => particles === null).length;
     const median = sizes.median === null ? "–" : `${sizes.median} ${sizes.unit}`;
