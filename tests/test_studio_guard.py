@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -283,6 +285,26 @@ def test_the_page_and_its_scripts_ask_no_other_host_and_are_small(served: Served
             found = path.read_text().replace("http://www.w3.org/2000/svg", "")
             if path.suffix == ".html" or word not in (" style=", "onclick="):
                 assert word not in found, path
+
+
+def test_a_small_file_that_claims_to_be_vast_is_not_decoded(tmp_path: Path) -> None:
+    images_in(tmp_path)
+    rows = zlib.compress(bytes(1000))  # as long as it gets: nobody should come that far
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunks = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    ]
+    (tmp_path / "vast.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with studio(tmp_path) as served:
+        address = f"/api/images/{served.place.opaque['vast.png']}"
+        for path in (address, f"{address}/pixels/frame"):
+            answer = served.get(path)
+            assert answer.status == 422
+            assert "megapixels" in answer.content["error"]
+        told = {image["name"]: image for image in served.get("/api/folder").content["images"]}
+        assert "megapixels" in told["vast.png"]["problem"]
+        assert "problem" not in told["a.png"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a right there")

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,6 +17,13 @@ from studios import Served, studio
 from corroscope.annotation.instances import Instance, iou
 from corroscope.annotation.stored import read_annotations
 from corroscope.frames.reading import read_frame
+from corroscope.segmentation.bundle import load_bundle
+
+TINY = """widths=[4, 8]
+crop_px=32
+batch_size=2
+pairing.runs=2"""
+"""Settings of a training that ends soon and learns nothing."""
 
 PATCHES = ("30mM(2)_0.5_264.000", "30mM(2)_0.25_43.000", "30mM(2)_0.25_49.000")
 
@@ -95,6 +102,23 @@ def best_iou(one: Instance, others: list[Instance]) -> float:
     return max(iou(one, other) for other in others)
 
 
+def finished(page: Page) -> None:
+    """Wait for the training's end and look at what came out."""
+    expect(page.locator("#panel-train")).to_contain_text("1: finished", timeout=180_000)
+    expect(page.get_by_label("Chosen training").locator("dt", has_text="Dice")).to_be_visible()
+    expect(page.locator("#panel-train svg[role=img]").first).to_be_visible()
+    expect(page.locator("#panel-train img").first).to_be_visible()
+    expect(page.locator("#panel-train")).to_contain_text("corroscope train")
+
+
+def trained(folder: Path) -> dict[str, Any]:
+    """What the run has written, and whether its bundle loads."""
+    load_bundle(folder / "runs/train1/bundle")
+    metrics: dict[str, Any] = json.loads((folder / "runs/train1/metrics.json").read_text())
+    assert len(metrics["history"]) == 1
+    return metrics
+
+
 def test_a_session_by_mouse(
     browser: Browser, folder: Path, real_folder: Path, served: Served
 ) -> None:
@@ -140,6 +164,22 @@ def test_a_session_by_mouse(
         page.locator("#export").click()
         expect(page.get_by_text("read back and compared")).to_be_visible()
         keep_screenshot(page, "annotate-exported")
+
+        for other in PATCHES[1:]:  # no particle there, says the session
+            page.locator("#images button", has_text=other).click()
+            expect(page.locator("#images button[aria-current=true]")).to_contain_text(other)
+            until_saved(page, 0)
+            page.get_by_role("button", name="Done with this image").click()
+            expect(page.locator("#images button[aria-current=true] .mark")).to_have_text("✓")
+        page.get_by_role("tab", name="Train").click()
+        for label, value in (("Epochs", "1"), ("Steps per epoch", "2"), ("Folds", "2")):
+            page.get_by_label(label, exact=True).fill(value)
+        page.get_by_text("Further settings").click()
+        page.locator("#train-more").fill(TINY)
+        page.locator("#train-start").click()
+        finished(page)
+        keep_screenshot(page, "train-finished")
+    assert trained(folder)
     coco = json.loads((folder / "export/coco/annotations.json").read_text())
     assert sorted(each["area"] for each in coco["annotations"]) == larger
 
@@ -255,4 +295,26 @@ def test_a_session_by_keyboard_alone(
         keep_screenshot(page, "keys")
         page.keyboard.press("Escape")
         expect(page.locator("#help")).to_be_hidden()
+
+        for other in (PATCHES[0], PATCHES[2]):
+            go_to(page, other)
+            until_saved(page, 0)
+            page.keyboard.press("f")
+            expect(page.locator("#images button[aria-current=true] .mark")).to_have_text("✓")
+        tab_to(page, "[role=tab][aria-selected=true]")
+        while not page.locator("#tab-train[aria-selected=true]").count():
+            page.keyboard.press("ArrowRight")
+        for label, value in (("Epochs", "1"), ("Steps per epoch", "2"), ("Folds", "2")):
+            page.keyboard.press("Tab")
+            expect(page.get_by_label(label, exact=True)).to_be_focused()
+            page.keyboard.press("Control+a")
+            page.keyboard.type(value)
+        tab_to(page, "#panel-train summary")
+        page.keyboard.press("Enter")
+        tab_to(page, "#train-more")
+        page.keyboard.type(TINY)
+        tab_to(page, "#train-start")
+        page.keyboard.press("Enter")
+        finished(page)
+    assert trained(folder)
     assert (folder / "export/coco/annotations.json").exists()

@@ -17,6 +17,7 @@ from corroscope.learning import export, fit, train
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.export import check_parity, export_bundle
 from corroscope.learning.judge import Judged, judge
+from corroscope.learning.progress import at_work, read_epochs, status
 from corroscope.learning.runs import ASKED, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.segmentation.bundle import load_bundle
@@ -48,6 +49,12 @@ def test_train(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:
     assert [row["epoch"] for row in metrics["history"]] == [0, 1]
     assert {"loss", "dice", "particle_f1_iou30", "learning_rate"} <= set(metrics["history"][0])
     assert metrics["patches"] == 2
+    followed = read_epochs(run)
+    assert followed.history == metrics["history"]
+    assert followed.epoch_s is not None
+    assert followed.epoch_s > 0
+    assert [path.name for path in (run / "predictions").iterdir()] == ["epoch0001.png"]
+    assert status(run) == ("finished", "")
     again = corroscope.train(dataset, out=tmp_path / "runs", settings=quick)
     assert again.folder == tmp_path / "runs" / "train2" / "bundle"
     assert again.network == bundle.network  # the same seed, the same weights
@@ -98,9 +105,11 @@ fit.fit(patches[:4], patches[4:], make_settings(eval(sys.argv[3])), Path(sys.arg
         check=False, capture_output=True,
     )  # fmt: skip
     assert killed.returncode == 9, killed.stderr.decode()
+    assert read_epochs(tmp_path / "cut").history == history[:2]  # readable, though it was killed
     resumed, resumed_history = fit.fit(patches[:4], patches[4:], settings, tmp_path / "cut")
     assert torch.equal(_weights(resumed), _weights(whole))
     assert resumed_history == history
+    assert read_epochs(tmp_path / "cut").history == history
 
 
 def test_starting_from_an_earlier_run(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:
@@ -192,6 +201,12 @@ def test_resume_takes_the_settings_of_the_run(
         patch.setattr(train, "fit", stop)
         with pytest.raises(KeyboardInterrupt):
             corroscope.train(dataset, out=tmp_path, settings=quick, name="first")
+    assert status(tmp_path / "train1") == ("stopped", "")
+    with (
+        at_work(tmp_path / "train1"),
+        pytest.raises(SettingsError, match="another process is training there"),
+    ):
+        corroscope.train(dataset, out=tmp_path, resume=True)
     bundle = corroscope.train(dataset, out=tmp_path, resume=True)
     assert bundle.folder == tmp_path / "train1" / "bundle"
     assert bundle.card.name == "first"
@@ -298,6 +313,21 @@ def test_nothing_to_learn(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no mask has a particle, nothing to learn"):
         corroscope.train(dataset, out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_images_that_nobody_has_annotated(
+    dataset: Path, tmp_path: Path, quick: TrainSettings
+) -> None:
+    for number in (2, 4):
+        (dataset / f"mask_{number}.png").unlink()
+    with pytest.raises(DatasetError, match=r"image_2.png: has no mask"):
+        corroscope.train(dataset, out=tmp_path / "runs", settings=quick)
+    bundle = corroscope.train(dataset, out=tmp_path / "runs", settings=quick, annotated_only=True)
+    assert bundle.card.training["patches"] == 4
+    for mask in dataset.glob("mask_*.png"):
+        mask.unlink()
+    with pytest.raises(DatasetError, match="no image has a mask; annotate some"):
+        read_dataset(dataset, annotated_only=True)
 
 
 def test_one_surface_cannot_be_split(dataset: Path, tmp_path: Path, quick: TrainSettings) -> None:

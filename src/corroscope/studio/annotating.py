@@ -116,6 +116,7 @@ def overview(place: Workplace) -> list[Answer]:
     for name in place.names:
         told: Answer = {"id": place.opaque[name], "name": name}
         try:
+            place.check_size(name)
             with place.store() as store:
                 told |= {"annotated": store.progress(name).annotated}
                 told |= {"objects": len(store.objects(name))}

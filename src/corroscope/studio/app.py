@@ -171,9 +171,11 @@ def _number(request: Request, name: str) -> int:
 
 def _name(place: Workplace, request: Request) -> str:
     try:
-        return place.name(request.path_params["id"])
+        name = place.name(request.path_params["id"])
     except KeyError:
         raise HTTPException(404) from None
+    place.check_size(name)
+    return name
 
 
 def _folder(place: Workplace) -> Answer:

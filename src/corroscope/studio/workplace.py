@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from corroscope.annotation.store import Store
 from corroscope.annotation.stored import annotation_folder, image_pairs
@@ -20,6 +21,9 @@ from corroscope.frames.reading import SUFFIXES, read_frame
 
 Plane = Literal["frame", "difference"]
 """What is looked at and clicked on."""
+
+LARGEST_PX: Final = 80_000_000
+"""A frame has 6 million; a file of some kilobytes may claim any number."""
 
 KEPT: Final = 6
 """Pictures that are kept in memory."""
@@ -88,6 +92,7 @@ class Workplace:
         self._open = ExitStack()
         self._busy = threading.RLock()
         self._reading = threading.Lock()
+        self._fine: set[str] = set()
         self._pictures: OrderedDict[tuple[str, Plane], Picture] = OrderedDict()
 
     def close(self) -> None:
@@ -137,6 +142,35 @@ class Workplace:
             If there is none.
         """
         return self._by_opaque[opaque]
+
+    def check_size(self, name: str) -> None:
+        """Refuse an image that would fill the memory, by its header alone.
+
+        Parameters
+        ----------
+        name
+            File name of the image.
+
+        Raises
+        ------
+        StudioError
+            If it has more than `LARGEST_PX` pixels.
+        """
+        if name in self._fine:
+            return
+        try:
+            with Image.open(self.folder / name) as image:
+                pixels = image.width * image.height
+        except Image.DecompressionBombError:
+            pixels = LARGEST_PX + 1
+        except OSError:
+            return  # what is wrong with it, or right, is for the reader to say
+        if pixels > LARGEST_PX:
+            raise StudioError(
+                f"{name}: has more than {LARGEST_PX / 1e6:.0f} megapixels, the most that the "
+                "studio opens; cut it"
+            )
+        self._fine.add(name)
 
     def difference_file(self, name: str) -> Path | None:
         """Find an image's difference to the reference, as ``prepare`` writes it.

@@ -4,6 +4,7 @@ import { get, post } from "../api.js";
 import { chartFigure } from "../chart.js";
 import { command, element } from "../dom.js";
 
+const CHART = { x: "epoch", low: 0, width: 350 };
 const AGAIN_MS = 5000; // a training that was started elsewhere does not tell of itself
 const TYPED_MS = 300;
 const FIELDS = [["epochs", "Epochs"], ["steps_per_epoch", "Steps per epoch"], ["folds", "Folds"], ["seed", "Seed"]];
@@ -22,13 +23,15 @@ export class Train {
   #again = false;
   #counted = "";
   #asked = 0;
+  #folds = null; // unless somebody has chosen another number
   active = false;
 
   constructor(session) {
     this.#session = session;
     this.status = element("p", { role: "status", id: "train-status" });
     this.counts = element("p", { id: "train-counts" });
-    this.trouble = element("p", { role: "alert", className: "bad" });
+    this.ended = element("p", { role: "alert", className: "bad" }); // why the last one did
+    this.trouble = element("p", { role: "alert", className: "bad" }); // with what is asked for
     this.fields = Object.fromEntries(FIELDS.map(([name]) => [name, element("input", { type: "number", step: 1, min: 0 })]));
     this.architecture = element("select");
     this.across = element("input", { type: "checkbox" });
@@ -36,6 +39,7 @@ export class Train {
     this.every = element("dl", { className: "every" });
     this.start = element("button", { className: "primary", id: "train-start", onclick: () => this.#do("start", this.#wanted()) }, "Start training");
     this.preview = element("div");
+    this.fields.folds.addEventListener("input", () => { this.#folds = null; });
     this.form = element("div", { oninput: () => this.#typed() },
       ...FIELDS.map(([name, label]) => element("label", { className: "row" }, label, this.fields[name])),
       element("label", { className: "row" }, "Architecture", this.architecture),
@@ -54,7 +58,7 @@ export class Train {
     this.past = element("div", {}, element("h2", {}, "Trainings"), this.list);
     this.panel = element("div", {},
       element("h2", {}, "Train on what is annotated"),
-      this.status, this.counts, this.form, this.trouble, this.go, this.past, this.shown);
+      this.status, this.ended, this.counts, this.form, this.trouble, this.go, this.past, this.shown);
     setInterval(() => this.active && this.#busy() && this.refresh(), AGAIN_MS);
   }
 
@@ -95,7 +99,7 @@ export class Train {
     const busy = this.#busy();
     this.form.hidden = this.go.hidden = busy || Boolean(state.needs);
     this.#say(this.status, state.needs || statusLine(state));
-    this.#say(this.trouble, state.problem);
+    this.#say(this.ended, state.problem);
     this.#counted = "";
     this.update();
     this.past.hidden = state.runs.length === 0;
@@ -115,8 +119,7 @@ export class Train {
   #offer(settings) {
     const usual = Object.fromEntries(settings.map((one) => [one.name, one.usual]));
     for (const [name] of FIELDS) this.fields[name].value = usual[name];
-    const done = this.#session.images.filter((image) => image.annotated).length;
-    if (done >= 2) this.fields.folds.value = Math.min(done, Number(usual.folds)); // more cannot be had
+    this.#folds = Number(usual.folds);
     this.every.replaceChildren(...settings.flatMap(({ name, usual: value, about, allowed }) => [
       element("dt", {}, element("code", {}, `${name}=${value}`)),
       element("dd", {}, allowed ? `${about} (${allowed})` : about),
@@ -142,7 +145,7 @@ export class Train {
       try {
         const answer = await post("/api/training/check", this.#wanted());
         if (asked !== this.#asked) return;
-        this.#say(this.trouble, answer.problem || (this.#state?.problem ?? ""));
+        this.#say(this.trouble, answer.problem);
         this.preview.replaceChildren(...(answer.command ? [command(answer.command)] : []));
       } catch (error) {
         if (asked === this.#asked) this.#say(this.trouble, error.message);
@@ -152,6 +155,7 @@ export class Train {
 
   async #do(what, content) {
     this.#say(this.trouble, "");
+    this.#say(this.ended, "");
     if (what === "stop") this.#say(this.status, "Stopping…");
     for (const button of this.panel.querySelectorAll("button.deed, #train-start")) button.disabled = true;
     try {
@@ -252,6 +256,11 @@ export class Train {
     this.#say(this.counts, few || text);
     this.counts.hidden = Boolean(this.#state.needs) || this.#busy();
     this.start.disabled = Boolean(few);
+    const folds = this.#folds === null || few ? null : String(Math.min(this.#folds, done.length)); // more cannot be had
+    if (folds !== null && folds !== this.fields.folds.value) {
+      this.fields.folds.value = folds;
+      this.#typed();
+    }
   }
 }
 
@@ -270,9 +279,9 @@ function inShort(run) {
 function progress(run) {
   const left = run.epochs - run.done;
   let text = `Epoch ${run.done} of ${run.epochs}`;
-  if (run.status === "starting") text = "PyTorch is loaded and the images are read";
-  else if (run.done === 0) text = "Preparing: surfaces are told apart and pairs are made";
-  else if (left === 0) text += "; now it is judged and exported";
+  if (run.status === "starting") text = "PyTorch is loaded and the images are read…";
+  else if (run.done === 0) text = "Preparing: surfaces are told apart and pairs are made…";
+  else if (left === 0) text += "; now it is judged and exported…";
   else if (run.epoch_s) text += `, ${duration(left * run.epoch_s)} left at most`;
   return [element("p", {}, text),
     element("progress", { max: Math.max(run.epochs, 1), value: run.done, "aria-label": "Epochs done" })];
@@ -282,9 +291,10 @@ function outcome({ scores, intervals_95: bounds, threshold, min_area_px: area, p
   const row = (label, name) => [label, `${short(scores[name])}${interval(bounds[name])}`];
   const rows = [row("Dice", "dice"), row("Particle F1", "particle_f1_iou30"), row("Precision", "particle_precision"),
     row("Recall", "particle_recall"), ["Threshold", threshold], ["Smallest area", `${area} px`],
-    ["Judged on", `${patches} images, ${surfaces} surfaces`]];
+    ["Judged on", `${patches} ${patches === 1 ? "image" : "images"}, ${surfaces} ${surfaces === 1 ? "surface" : "surfaces"}`]];
+  const how = `${method[0].toUpperCase()}${method.slice(1)}. Particles count as found at IoU ≥ 0.3.`;
   return [element("dl", {}, ...rows.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, String(value))])),
-    element("p", { className: "quiet" }, `95 % intervals in brackets; F1, precision and recall of particles at IoU ≥ 0.3. ${method}.`)];
+    element("p", { className: "quiet" }, bounds.dice[0] === null ? how : `In brackets 95 % intervals. ${how}`)];
 }
 
 function curves({ fits }, run) {
@@ -295,11 +305,11 @@ function curves({ fits }, run) {
   const losses = begun.map(({ name, history }) => ({ name: name || "loss", points: points("loss", history) }));
   const scores = [["Dice", "dice"], ["particle F1", "particle_f1_iou30"]]
     .map(([name, key]) => ({ name, points: points(key) })).filter((one) => one.points.length > 0);
-  const drawn = [named("loss", chartFigure({ series: losses, x: "epoch", y: "training loss", low: 0 }))];
-  if (scores.length > 0) drawn.push(named("scores", chartFigure({ series: scores, x: "epoch", y: "score", low: 0, high: 1 })));
+  const drawn = [named("loss", chartFigure({ ...CHART, series: losses, y: "training loss" }))];
+  if (scores.length > 0) drawn.push(named("scores", chartFigure({ ...CHART, series: scores, y: "score", high: 1 })));
   else if (run.cross_validate) drawn.push(element("p", { className: "quiet" }, "Folds are judged when all have been trained: no epoch is chosen by what it is judged on."));
   drawn.push(named("rate", element("details", {}, element("summary", {}, "Learning rate"),
-    chartFigure({ series: [{ name: "learning rate", points: points("learning_rate") }], x: "epoch", y: "learning rate", low: 0 }))));
+    chartFigure({ ...CHART, series: [{ name: "learning rate", points: points("learning_rate") }], y: "learning rate" }))));
   return drawn;
 }
 
