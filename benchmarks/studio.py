@@ -1,6 +1,7 @@
 """How quickly the studio answers in Chromium, on frames of 2448×2452 pixels.
 
 python benchmarks/studio.py
+python benchmarks/studio.py --picture docs/images/studio.png    # what it looks like, instead
 
 Times run from the event in the page (a move, a press, a key) to the end of the drawing that shows
 the answer.
@@ -102,7 +103,7 @@ def studio(folder: Path) -> Iterator[str]:
         [sys.executable, "-m", "corroscope", "annotate", str(folder), "--no-browser"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "XDG_STATE_HOME": str(folder.parent)},
+        env={**os.environ, "XDG_STATE_HOME": str(folder.parent), "USER": "ada", "LOGNAME": "ada"},
     )
     try:
         assert child.stdout is not None
@@ -161,6 +162,28 @@ def spots(folder: Path, name: str) -> list[tuple[float, float]]:
         if inside and all(np.hypot(at[0] - y, at[1] - x) > 60 for y, x in found):
             found.append(at)
     return found
+
+
+def picture(path: str) -> None:
+    """Show the studio at work on a synthetic frame."""
+    with tempfile.TemporaryDirectory() as name, chromium() as browser:
+        crowded = make_synth_settings({"particles": {"per_mpx": 1500, "drift_px_s": 20}})
+        made = synth(out=Path(name) / "made", frames=8, size=180, seed=4, settings=crowded)
+        folder = (made / "frames").rename(Path(name) / "my_run")
+        last = sorted(path.name for path in folder.iterdir())[-1]
+        with Store(folder, "ada") as store:
+            for proposal in propose(read_frame(folder / last)):
+                if 8 < proposal.instance.area_px < 150:
+                    store.add(last, proposal.instance)
+        with studio(folder) as link, opened(browser, link, checked=False) as page:
+            page.locator("#images button").last.click()
+            page.wait_for_timeout(1000)
+            page.locator("#drawing").focus()
+            page.keyboard.press("n")
+            page.keyboard.press("+")
+            page.keyboard.press("]")
+            page.wait_for_timeout(1500)
+            page.screenshot(path=path)
 
 
 def main() -> None:
@@ -263,4 +286,7 @@ def crowd(page: Page) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--picture"]:
+        picture(sys.argv[2])
+    else:
+        main()

@@ -27,7 +27,7 @@ from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import write_json, write_png, write_tiff
 from corroscope.patch_folder import write_pixels
 from corroscope.studio.drawing import shape_gesture
-from corroscope.studio.patching import Patching
+from corroscope.studio.patches.patching import Patching
 from corroscope.studio.workplace import Workplace
 
 SHAPE = (100, 130)
@@ -512,7 +512,7 @@ def test_a_patch_that_was_left_half_written_is_completed(
             raise OutputError(f"{path}: cannot be written (no room); make room")
         write_pixels(path, pixels)
 
-    monkeypatch.setattr("corroscope.studio.picked.write_pixels", full)
+    monkeypatch.setattr("corroscope.studio.patches.picked.write_pixels", full)
     assert decide(served, "keep", (1, 2)).status == 422
     monkeypatch.undo()
     told = decide(served, "renew", None).content

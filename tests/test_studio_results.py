@@ -23,8 +23,8 @@ from corroscope.errors import StudioError
 from corroscope.frames.reading import read_frame
 from corroscope.outputs import write_png
 from corroscope.studio.children import Child
-from corroscope.studio.results import absent
-from corroscope.studio.running import Progress
+from corroscope.studio.results.results import absent
+from corroscope.studio.results.running import Progress
 from corroscope.synthesis.settings import make_synth_settings
 
 SIDE = 128

@@ -311,6 +311,12 @@ def test_every_setting_is_listed(served: Served) -> None:
     assert command.endswith("--annotated-only")  # nothing is unusual
 
 
+def test_the_studio_loads_no_torch() -> None:
+    script = "import sys, corroscope.studio.annotate; print('torch' in sys.modules)"
+    words = [sys.executable, "-c", script]
+    assert subprocess.check_output(words, text=True) == "False\n"
+
+
 def test_without_the_extra(served: Served, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         training, "find_spec", lambda name: None if name in ("torch", "onnx") else object()

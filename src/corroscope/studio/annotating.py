@@ -34,7 +34,7 @@ from corroscope.studio.gestures import (
     split,
     stroked,
 )
-from corroscope.studio.results import Results, absent
+from corroscope.studio.results.results import Results, absent
 from corroscope.studio.workplace import Plane, Workplace
 
 Answer = dict[str, Any]

@@ -23,9 +23,9 @@ from corroscope.studio import annotating, exporting, reviewing, trained
 from corroscope.studio.annotating import Answer, ConflictError
 from corroscope.studio.events import Events
 from corroscope.studio.guard import TooMuchError
-from corroscope.studio.patching import Patching
-from corroscope.studio.result_routes import result_routes
-from corroscope.studio.results import Results
+from corroscope.studio.patches.patching import Patching
+from corroscope.studio.results.results import Results
+from corroscope.studio.results.routes import result_routes
 from corroscope.studio.training import Training
 from corroscope.studio.workplace import Workplace
 

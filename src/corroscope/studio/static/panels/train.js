@@ -278,7 +278,7 @@ function inShort(run) {
 
 function progress(run) {
   const left = run.epochs - run.done;
-  let text = `Epoch ${run.done} of ${run.epochs}`;
+  let text = `Epoch ${run.done} of ${run.epochs}${run.cross_validate ? " over all folds" : ""}`;
   if (run.status === "starting") text = "PyTorch is loaded and the images are read…";
   else if (run.done === 0) text = "Preparing: surfaces are told apart and pairs are made…";
   else if (left === 0) text += "; now it is judged and exported…";

@@ -13,12 +13,12 @@ from corroscope.annotation.store import Store
 from corroscope.cutting import Cut, Grid
 from corroscope.errors import CorroscopeError, SettingsError, StudioError
 from corroscope.patch_folder import patch_file
-from corroscope.studio.decisions import Entry, Key
-from corroscope.studio.origins import read_origins
-from corroscope.studio.patch_files import Files, mask_files
-from corroscope.studio.patch_index import index_row
-from corroscope.studio.patch_order import held, measured
-from corroscope.studio.picked import Picked
+from corroscope.studio.patches.decisions import Entry, Key
+from corroscope.studio.patches.files import Files, mask_files
+from corroscope.studio.patches.index import index_row
+from corroscope.studio.patches.order import held, measured
+from corroscope.studio.patches.origins import read_origins
+from corroscope.studio.patches.picked import Picked
 from corroscope.studio.workplace import Workplace
 
 Answer = dict[str, Any]

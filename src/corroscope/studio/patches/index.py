@@ -11,7 +11,7 @@ from typing import Final
 from corroscope.cutting import Cut
 from corroscope.errors import StudioError
 from corroscope.outputs import replacing
-from corroscope.studio.origins import Origin
+from corroscope.studio.patches.origins import Origin
 
 INDEX: Final = "index.csv"
 

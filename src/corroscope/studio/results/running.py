@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from corroscope.errors import StudioError
 from corroscope.outputs import output_folder, write_json
 from corroscope.studio.children import Child
-from corroscope.studio.result import JOURNAL
-from corroscope.studio.results import Results
+from corroscope.studio.results.result import JOURNAL
+from corroscope.studio.results.results import Results
 from corroscope.studio.workplace import Workplace, within
 
 Answer = dict[str, Any]

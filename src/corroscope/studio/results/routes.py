@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from corroscope.studio.results import Results
-from corroscope.studio.running import Runs
+from corroscope.studio.results.results import Results
+from corroscope.studio.results.running import Runs
 from corroscope.studio.workplace import Workplace
 
 FARTHEST: Final = 20

@@ -23,9 +23,9 @@ from corroscope.outputs import (
     write_json,
 )
 from corroscope.patch_folder import write_pixels
-from corroscope.studio.decisions import Decisions, Entry, Key
-from corroscope.studio.patch_files import Files, described, digest
-from corroscope.studio.patch_index import INDEX, Row, change_index
+from corroscope.studio.patches.decisions import Decisions, Entry, Key
+from corroscope.studio.patches.files import Files, described, digest
+from corroscope.studio.patches.index import INDEX, Row, change_index
 from corroscope.studio.workplace import within
 
 COMMAND: Final = "annotate"

@@ -13,7 +13,7 @@ from corroscope.errors import StudioError
 from corroscope.frames.clock import natural_order
 from corroscope.outputs import made_by
 from corroscope.studio.drawing import rings
-from corroscope.studio.result import Result
+from corroscope.studio.results.result import Result
 from corroscope.studio.reviewing import SAME
 from corroscope.studio.workplace import Workplace, within
 from corroscope.tables import PARTICLES, PARTICLES_UM, Column

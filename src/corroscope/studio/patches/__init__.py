@@ -1,0 +1,1 @@
+"""Patches of frames, picked for a dataset or skipped."""

@@ -1,0 +1,1 @@
+"""Results of ``corroscope run``: started from the page, and looked at."""
