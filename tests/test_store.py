@@ -96,6 +96,35 @@ def test_an_image_without_particles_can_be_declared_done(folder: Path) -> None:
     assert [patch.mask.any() for patch in read_dataset(folder)] == [False, False]
 
 
+def test_an_image_is_done_as_long_as_nothing_is_done_to_it_afterwards(folder: Path) -> None:
+    told = []
+    for step in ("", "add", "done", "undo", "redo", "add", "undo", "undo", "undo", "redo"):
+        with Store(folder, "ada") as store:  # the journal tells it
+            if step == "add":
+                store.add("a.png", speck(5, 5))
+            elif step == "done":
+                store.declare_done("a.png")
+            elif step:
+                assert getattr(store, step)("a.png")
+            told.append(store.progress("a.png").done)
+    assert told == [False, False, True, False, True, False, True, False, False, False]
+
+
+def test_masks_that_were_there_before_anything_are_done(folder: Path) -> None:
+    write_png(folder / "a_mask.png", np.zeros(SHAPE, np.uint8))
+    with Store(folder, "ada") as store:
+        assert [store.progress(image).done for image in store.images] == [True, False]
+        store.add("a.png", speck(5, 5))
+        assert not store.progress("a.png").done
+        store.undo("a.png")
+        assert store.progress("a.png").done
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[:4] = 255
+    write_png(folder / "a_mask.png", mask)  # by another program, which says nothing of that
+    with Store(folder, "ada") as store:
+        assert not store.progress("a.png").done
+
+
 def test_a_second_annotation_is_blind_and_touches_nothing(folder: Path) -> None:
     with Store(folder, "ada") as store:
         store.add("a.png", speck(5, 5))
@@ -147,7 +176,7 @@ def test_wrong_images_numbers_and_places_are_told(folder: Path, tmp_path: Path) 
     ):
         store.objects("a.png")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(AnnotationError, match="no images"):
+    with pytest.raises(AnnotationError, match="no images; put PNG, TIFF or JPEG files there"):
         Store(tmp_path / "empty", "ada")
     with pytest.raises(AnnotationError, match="no folder"):
         Store(tmp_path / "nowhere", "ada")
@@ -187,7 +216,7 @@ def test_merging_and_splitting_are_one_action_each(folder: Path) -> None:
 
 def test_progress_counts_actions_across_restarts(folder: Path) -> None:
     with Store(folder, "ada") as store:
-        assert store.progress("a.png") == (0, False, False, False, {})
+        assert store.progress("a.png") == (0, False, False, False, False, {})
         store.add("a.png", speck(5, 5))
         store.add("b.png", speck(5, 5))
         store.undo("a.png")

@@ -291,8 +291,7 @@ def test_particles_of_the_image_before_are_sought_anew(
     found = do({"do": "propagate", "source": source}, "b.png").content["changed"]
     assert len(found) == 2  # the third has gone, and the first has moved
     assert np.hypot(*(np.array(found[0]["at"]) - (20, 31))) < 0.6
-    again = do({"do": "propagate", "source": source}, "b.png").content["changed"]
-    assert again == []
+    assert do({"do": "propagate", "source": source}, "b.png").status == 422  # all are there
     assert do({"do": "propagate", "source": "x"}, "b.png").status == 422
 
 
@@ -313,25 +312,6 @@ def test_proposals_come_by_doubt_without_what_is_known(
     assert proposal["key"] not in [each["key"] for each in left]
     by_network = served.post(f"{address}/proposals", {"by": "network"})
     assert by_network.status == 200
-
-
-def test_verdicts_are_kept_repeated_and_compared(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address = _image(served)
-    asked = served.post(f"{address}/proposals", {"by": "contrast"}).content["proposals"]
-    key = asked[0]["key"]
-    verdict = {"key": key, "verdict": "reject", "by": "contrast", "score": 0.5}
-    assert served.post(f"{address}/verdict", verdict).content["judged"] == 1
-    monkeypatch.setattr("corroscope.studio.reviewing.REPEATS", 0.0)
-    left = served.post(f"{address}/proposals", {}).content["proposals"]
-    assert key not in [each["key"] for each in left]
-    monkeypatch.setattr("corroscope.studio.reviewing.REPEATS", 1.0)
-    back = served.post(f"{address}/proposals", {}).content["proposals"]
-    assert key in [each["key"] for each in back]
-    told = served.post(f"{address}/verdict", verdict | {"verdict": "accept"}).content
-    assert told == {"judged": 1, "agreement": {"repeats": 1, "same": 0, "kappa": 0.0}}
-    assert served.post(f"{address}/verdict", verdict | {"key": "../x"}).status == 400
 
 
 def test_kappa_is_that_of_the_textbook() -> None:
@@ -432,6 +412,25 @@ def test_the_secret_is_made_once_and_for_the_account_alone(
     file.mkdir()
     with pytest.raises(StudioError, match="cannot be written or read"):
         opening._secret()
+
+
+@pytest.mark.parametrize(("host", "own"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_over_the_network_the_secret_is_that_of_one_start(
+    monkeypatch: pytest.MonkeyPatch, host: str, own: bool
+) -> None:
+    given = []
+
+    def refuse(_: object, secret: bytes, **__: object) -> None:
+        given.append(secret)
+        raise StudioError("enough")
+
+    monkeypatch.setattr(opening, "_secret", lambda: SECRET)
+    monkeypatch.setattr(opening, "opened", refuse)
+    for _ in range(2):
+        with pytest.raises(StudioError, match="enough"):
+            opening.annotate("x", host=host)
+    assert (given[0] == SECRET, given[0] == given[1]) == (own, own)
+    assert len(given[1]) == 32
 
 
 _MAIN = (

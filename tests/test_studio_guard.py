@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 from annotating import images_in, speck
 from studios import Served, studio
 
 from corroscope.annotation.store import Store
 from corroscope.errors import StudioError
+from corroscope.outputs import write_png
 from corroscope.studio.guard import LARGEST_BODY_BYTES
 from corroscope.studio.notebook import ANCESTORS
 from corroscope.studio.workplace import Workplace
@@ -331,6 +334,105 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a right there")
+def test_what_becomes_a_link_while_the_studio_is_open_is_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    images_in(folder)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    images_in(outside)
+    with studio(folder) as served:
+        (folder / "a.png").unlink()
+        (folder / "a.png").symlink_to(outside / "a.png")
+        (folder / "difference").symlink_to(outside)
+        for path in (_image(served), f"{_image(served)}/pixels/frame"):
+            answer = served.get(path)
+            assert answer.status == 422
+            assert "link out of the folder" in answer.content["error"]
+        with pytest.raises(StudioError, match="link out of the folder"):
+            served.place.picture("a.png")
+        other = f"/api/images/{served.place.opaque['b.png']}"
+        assert not served.get(other).content["difference"]
+        assert served.get(f"{other}/pixels/difference").status == 422
+        assert "link" in served.get("/api/folder").content["images"][0]["problem"]
+
+
+def test_the_difference_beside_aligned_frames_is_no_link_either(tmp_path: Path) -> None:
+    (tmp_path / "run" / "aligned").mkdir(parents=True)
+    (tmp_path / "run" / "difference").mkdir()
+    images_in(tmp_path / "run" / "aligned")
+    images_in(tmp_path / "run" / "difference")
+    with studio(tmp_path / "run" / "aligned") as served:
+        assert served.get(f"{_image(served)}/pixels/difference").status == 200
+    (tmp_path / "run" / "difference").rename(tmp_path / "elsewhere")
+    if os.name != "nt":
+        (tmp_path / "run" / "difference").symlink_to(tmp_path / "elsewhere")
+    with studio(tmp_path / "run" / "aligned") as served:
+        assert served.get(f"{_image(served)}/pixels/difference").status == 422
+
+
+def test_the_very_file_that_is_read_is_not_vast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images_in(tmp_path)
+    (tmp_path / "difference").mkdir()
+    write_png(tmp_path / "difference" / "a.png", np.zeros((100, 100), np.uint8))
+    # A kind of TIFF that Pillow does not know.
+    tifffile.imwrite(tmp_path / "c.tif", np.zeros((100, 100), np.float16), photometric="minisblack")
+    monkeypatch.setattr("corroscope.studio.workplace.LARGEST_PX", 9000)
+    with studio(tmp_path) as served:
+        assert served.get(f"{_image(served)}/pixels/frame").status == 200
+        for path in (
+            f"{_image(served)}/pixels/difference",
+            f"/api/images/{served.place.opaque['c.tif']}",
+        ):
+            answer = served.get(path)
+            assert answer.status == 422
+            assert "megapixels" in answer.content["error"]
+        write_png(tmp_path / "a.png", np.zeros((100, 100), np.uint8))  # it was small before
+        assert "megapixels" in served.get(_image(served)).content["error"]
+
+
+def test_a_cookie_is_good_for_one_folder_and_one_port(tmp_path: Path) -> None:
+    cookies = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        images_in(tmp_path / name)
+    with studio(tmp_path / "one") as first:
+        cookies.append(first.cookie())
+        port = first.port
+    with studio(tmp_path / "one") as elsewhere:
+        value = elsewhere.cookie().split("=")[1]
+        cookies.append(f"corroscope-{port}={value}")
+    with studio(tmp_path / "two", port=port) as second:
+        for cookie in cookies:
+            answer = second.raw("GET", "/api/folder", [("Host", second.host), ("Cookie", cookie)])
+            assert answer.status == 403
+    with studio(tmp_path / "one", port=port) as again:  # a restart is no obstacle
+        told = [
+            again.raw("GET", "/api/folder", [("Host", again.host), ("Cookie", cookie)]).status
+            for cookie in cookies
+        ]
+    assert told == [200, 403]
+
+
+def test_names_of_images_and_folders_are_of_one_folder_and_annotation(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        images_in(tmp_path / name)
+    told = []
+    for name, second in (("one", False), ("one", True), ("two", False)):
+        with studio(tmp_path / name, second=second) as served:
+            folder = served.get("/api/folder").content
+        told.append((folder["key"], *(image["id"] for image in folder["images"])))
+        assert folder["path"] == str((tmp_path / name).resolve())
+        assert name not in folder["key"]
+    assert len({each for names in told for each in names}) == 9
+    with studio(tmp_path / "one") as again:
+        assert again.get("/api/folder").content["key"] == told[0][0]
+
+
 def test_what_is_not_understood_is_told_in_one_line(served: Served) -> None:
     contents: list[Any] = [
         None,
@@ -350,3 +452,46 @@ def test_what_is_not_understood_is_told_in_one_line(served: Served) -> None:
     )
     assert answer.status == 422
     assert "bits" in answer.content["error"]
+
+
+@pytest.mark.parametrize(
+    "gesture",
+    [
+        {"kind": "shape", "corner": [10**30, 0], "size": [1, 1], "bits": "gA=="},
+        {"kind": "shape", "corner": [0, 0], "size": [1, 1], "bits": "é"},
+        {"kind": "shape", "corner": [0, 0], "size": [1, 1], "bits": "!"},
+        {"kind": "click", "point": [1e300, 0]},
+        {"kind": "points", "points": [[0, 0], [1e300, -1e300]]},
+    ],
+    ids=lambda gesture: json.dumps(gesture)[:60],
+)
+def test_wild_gestures_are_told_in_one_line(served: Served, gesture: dict[str, Any]) -> None:
+    revision = served.get(_image(served)).content["revision"]
+    deeds: list[Any] = [{"do": "add", "gesture": gesture}]
+    if gesture["kind"] == "points":
+        line = dict(zip(("start", "end"), gesture["points"], strict=True))
+        deeds.append({"do": "split", "number": 1, **line})
+    for deed in deeds:
+        act = {"act": "2" * 8, "revision": revision, "deed": deed}
+        answer = served.post(f"{_image(served)}/act", act)
+        assert answer.status in (400, 422)
+        assert "\n" not in answer.content["error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"/api/{what}{'9' * count}{end}" for count in (9, 6000)
+     for what, end in (("results/", ""), ("results/", "/overview"), ("training/", ""),
+                       ("results/", "/images/x"), ("training/1/predictions/", ""))],
+    ids=lambda path: f"{path[:24]}{len(path)}",
+)  # fmt: skip
+def test_numbers_of_any_length_are_not_found(served: Served, path: str) -> None:
+    assert served.get(path).status == 404
+
+
+@pytest.mark.parametrize("name", ["coco\0", "../coco", "", "é" * 1000])
+def test_what_is_no_format_is_told_before_it_is_a_folder(served: Served, name: str) -> None:
+    answer = served.post("/api/export", {"format": name})
+    assert answer.status == 422
+    assert "is unknown; use png" in answer.content["error"]
+    assert "\n" not in answer.content["error"]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from annotating import images_in, speck
 from numpy.typing import NDArray
 from studios import Served, studio
@@ -23,7 +24,7 @@ from corroscope.errors import StudioError
 from corroscope.frames.reading import read_frame
 from corroscope.outputs import write_png
 from corroscope.studio.children import Child
-from corroscope.studio.results.results import absent
+from corroscope.studio.results.results import present
 from corroscope.studio.results.running import Progress
 from corroscope.synthesis.settings import make_synth_settings
 
@@ -187,8 +188,16 @@ def test_some_particles_are_taken_and_the_others_come_beside_them(
     whole = _image(served, name).content
     first = take(name, result=1, particles=[2, 3]).content["changed"]
     assert [one["rings"] for one in first] == whole["rings"][1:3]
+    told = _image(served, name).content["taken"]
+    assert [number for number, taken in enumerate(told, start=1) if taken] == [2, 3]
     rest = take(name, result=1).content["changed"]
+    assert all(_image(served, name).content["taken"])
     assert [one["rings"] for one in rest] == [whole["rings"][0], *whole["rings"][3:]]
+
+
+def test_a_particle_named_twice_is_taken_once(served: Served, take: Callable[..., Any]) -> None:
+    answer = take(served.place.names[-1], result=1, particles=[2, 2])
+    assert answer.content["count"] == 1
 
 
 def test_what_cannot_be_taken_is_one_line(served: Served, take: Callable[..., Any]) -> None:
@@ -203,9 +212,9 @@ def test_what_cannot_be_taken_is_one_line(served: Served, take: Callable[..., An
 
 def test_what_is_there_already_does_not_come_again() -> None:
     here, near, far = speck(5, 5), speck(5, 6), speck(20, 20)
-    assert absent([here, far], [near]) == [far]
-    assert absent([here, far], []) == [here, far]
-    assert absent([speck(5, 8)], [here]) == [speck(5, 8)]
+    assert present([here, far], [near]) == [True, False]
+    assert present([here, far], []) == [False, False]
+    assert present([speck(5, 8)], [here]) == [False]
 
 
 def test_unknown_numbers_are_not_found(served: Served) -> None:
@@ -347,11 +356,23 @@ def test_results_are_named_on_the_command_line(
 
 
 def test_a_stack_or_a_video_is_no_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (file,) = list(folder.glob("*.tif"))[:1]
-    assert main(["annotate", str(file), "--no-browser"]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "is a file; the studio opens folders of images. `corroscope prepare` writes" in told
+    stack, video, broken = (folder / name for name in ("stack.tif", "video.mp4", "broken.tif"))
+    tifffile.imwrite(stack, np.zeros((3, 16, 20), np.uint8), photometric="minisblack")
+    for file in (video, broken):
+        file.write_bytes(b"no image")
+    for file in (stack, video, broken):
+        assert main(["annotate", str(file), "--no-browser"]) == 2
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        assert "is a file; the studio opens folders of images. `corroscope prepare` writes" in told
+
+
+def test_nor_is_an_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_png(folder / "one.png", np.zeros((16, 20), np.uint8))
+    for file in (folder / "one.png", next(folder.glob("*.tif"))):
+        assert main(["annotate", str(file), "--no-browser"]) == 2
+        told = f"corroscope annotate: {file}: is an image; give the folder it is in\n"
+        assert capsys.readouterr().err == told
 
 
 # Runs that the page starts

@@ -321,7 +321,10 @@ def test_without_the_extra(served: Served, folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         training, "find_spec", lambda name: None if name in ("torch", "onnx") else object()
     )
-    needs = "training needs torch, onnx; pip install 'corroscope[train]'"
+    needs = (
+        "Training needs torch, onnx; install with pip install 'corroscope[train]' and start the "
+        "studio again"
+    )
     assert _state(served)["needs"] == needs
     refused = served.post("/api/training/start", {"settings": QUICK})
     assert (refused.status, refused.content["error"]) == (422, needs)

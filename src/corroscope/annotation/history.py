@@ -1,6 +1,7 @@
 """What has been done to one image's objects, and undone, without limit. No file is touched here."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from corroscope.annotation.instances import Instance
 
@@ -9,6 +10,13 @@ Objects = dict[int, Instance]
 
 Change = Mapping[int, Instance | None]
 """What objects become by an action: new or altered ones, and None for removed ones."""
+
+
+class _Deed(NamedTuple):
+    before: Change
+    after: Change
+    declared: bool
+    """Whether somebody said thereby that the image is finished."""
 
 
 class History:
@@ -30,8 +38,8 @@ class History:
         self.next_number = 1
         """Of the next new object; numbers are never used twice."""
         self._begun = False
-        self._done: list[tuple[Change, Change]] = []  # what was, what is since
-        self._undone: list[tuple[Change, Change]] = []
+        self._done: list[_Deed] = []
+        self._undone: list[_Deed] = []
 
     @property
     def ever(self) -> bool:
@@ -42,6 +50,11 @@ class History:
     def annotated(self) -> bool:
         """Whether somebody has annotated the image, be it without any object."""
         return self._begun or bool(self._done)
+
+    @property
+    def done(self) -> bool:
+        """Whether the image was declared finished, or found so, and nothing was done since."""
+        return self._done[-1].declared if self._done else self._begun
 
     @property
     def can_undo(self) -> bool:
@@ -64,16 +77,18 @@ class History:
         self._begun = True
         self._become(objects)
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: Change, *, declared: bool = False) -> None:
         """Do something new; what was undone before can no longer be redone.
 
         Parameters
         ----------
         change
             What objects become; may be empty, for an image that was looked at and is in order.
+        declared
+            Whether somebody says thereby that the image is finished.
         """
         before = {number: self.objects.get(number) for number in change}
-        self._done.append((before, dict(change)))
+        self._done.append(_Deed(before, dict(change), declared))
         self._undone.clear()
         self._become(change)
 
@@ -88,7 +103,7 @@ class History:
         if not self._done:
             return False
         self._undone.append(self._done.pop())
-        self._become(self._undone[-1][0])
+        self._become(self._undone[-1].before)
         return True
 
     def redo(self) -> bool:
@@ -102,7 +117,7 @@ class History:
         if not self._undone:
             return False
         self._done.append(self._undone.pop())
-        self._become(self._done[-1][1])
+        self._become(self._done[-1].after)
         return True
 
     def take(self, action: str, change: Change) -> None:
@@ -111,7 +126,8 @@ class History:
         Parameters
         ----------
         action
-            ``"begin"``, ``"undo"``, ``"redo"``; anything else is something new.
+            ``"begin"``, ``"undo"``, ``"redo"``; anything else is something new, which declares
+            the image finished if it is ``"done"``.
         change
             What objects become; nothing for undo and redo, which know.
         """
@@ -122,7 +138,7 @@ class History:
         elif action == "begin":
             self.begin(change)
         else:
-            self.apply(change)
+            self.apply(change, declared=action == "done")
 
     def _become(self, change: Change) -> None:
         self.next_number = max([self.next_number, *(number + 1 for number in change)])

@@ -36,6 +36,9 @@ class Progress(NamedTuple):
         Number of actions so far; who has seen another one has not seen the last.
     annotated
         Whether somebody has looked at the image.
+    done
+        Whether somebody has declared it finished, or its masks were there before anything, and
+        nothing was done since.
     can_undo, can_redo
         Whether there is something to undo and to redo.
     how
@@ -44,6 +47,7 @@ class Progress(NamedTuple):
 
     revision: int
     annotated: bool
+    done: bool
     can_undo: bool
     can_redo: bool
     how: Mapping[str, Any]
@@ -101,7 +105,9 @@ class Store:
         self._version = versions()["corroscope"]
         self._pairs = image_pairs(self._folder)
         if not self._pairs:
-            raise AnnotationError(f"{self._folder}: holds no images; put PNG or TIFF files there")
+            raise AnnotationError(
+                f"{self._folder}: holds no images; put PNG, TIFF or JPEG files there"
+            )
         base = annotation_folder(self._folder, annotator if second else None)
         self._base, self._elsewhere = base, base if second else None
         try:
@@ -226,6 +232,7 @@ class Store:
         return Progress(
             self._revisions[image],
             history.annotated,
+            history.done,
             history.can_undo,
             history.can_redo,
             self._last.get(image, {}).get("how", {}),

@@ -12,14 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import tifffile
 import uvicorn
 from platformdirs import user_state_path
 
-from corroscope.errors import StudioError
+from corroscope.errors import FrameError, StudioError
+from corroscope.frames.reading import decoding, is_image
+from corroscope.frames.stack import SUFFIXES as STACK
 from corroscope.segmentation.particles import check_pixel_size
 from corroscope.studio.app import create_app
+from corroscope.studio.ending import end, handled
 from corroscope.studio.events import Events
 from corroscope.studio.guard import Guard, new_token
+from corroscope.studio.warming import warm_up
 from corroscope.studio.workplace import Workplace
 
 PORT: Final = 8766
@@ -80,22 +85,28 @@ def annotate(
         If the folder cannot be read, holds no image, or another program annotates it.
     """
     tell = tell or (lambda _: None)
-    with opened(
-        folder,
-        _secret(),
-        port=port,
-        host=host,
-        annotator=annotator,
-        second=second,
-        results=results,
-        pixel_size=pixel_size,
-    ) as studio:
+    # What goes over the network may be overheard: it is good for this start alone.
+    secret = _secret() if _loopback(host) else secrets.token_bytes(32)
+    with (
+        handled(end, "SIGTERM", "SIGHUP"),
+        opened(
+            folder,
+            secret,
+            port=port,
+            host=host,
+            annotator=annotator,
+            second=second,
+            results=results,
+            pixel_size=pixel_size,
+        ) as studio,
+    ):
         if not _loopback(host):
             tell(
                 f"Warning: everybody on the network who knows the link can annotate; the "
                 f"connection to {host} is not encrypted"
             )
         tell(f"{studio.place.folder}: {studio.link}")
+        warm_beside(studio)
         if browser:
             webbrowser.open(studio.link)
         studio.server.run([studio.listener])
@@ -108,6 +119,8 @@ class Opened(NamedTuple):
     ----------
     place
         The folder.
+    events
+        The pages that are open.
     server
         To be run on the listener.
     listener
@@ -119,6 +132,7 @@ class Opened(NamedTuple):
     """
 
     place: Workplace
+    events: Events
     server: uvicorn.Server
     listener: socket.socket
     port: int
@@ -162,22 +176,23 @@ def opened(
     """
     check_pixel_size(pixel_size)
     if Path(folder).is_file():
+        if _is_one_image(Path(folder)):
+            raise StudioError(f"{folder}: is an image; give the folder it is in")
         raise StudioError(
             f"{folder}: is a file; the studio opens folders of images. `corroscope prepare` writes "
             "the frames of a stack or a video as images: open its folder aligned/"
         )
-    place = Workplace(
-        Path(folder), annotator or _account(), secret, second=second, pixel_size_um=pixel_size
-    )
+    who = _account() if annotator is None else annotator
+    place = Workplace(Path(folder), who, secret, second=second, pixel_size_um=pixel_size)
     try:
         events = Events()
         app = create_app(place, events, [Path(result) for result in results])
         with listening(host, port) as listener:
             taken = listener.getsockname()[1]
             token, names = new_token(), _names(host)
-            guard = Guard(app, taken, token, secret, names, ancestors)
+            guard = Guard(app, taken, token, secret, place.key, names, ancestors)
             link = f"http://{names[0]}:{taken}/?token={token}"
-            yield Opened(place, _server(guard, events), listener, taken, token, link)
+            yield Opened(place, events, _server(guard, events), listener, taken, token, link)
     finally:
         place.close()
 
@@ -207,12 +222,39 @@ def served(studio: Opened) -> Iterator[None]:
         thread.join(_PATIENCE_S)
 
 
+def warm_beside(studio: Opened) -> None:
+    """Have the code of clicks compiled in a thread, and tell the pages when it is.
+
+    Parameters
+    ----------
+    studio
+        As `opened` gives it.
+    """
+
+    def warm() -> None:
+        try:
+            warm_up()
+        finally:
+            studio.place.ready = True
+            studio.events.tell("ready", {})
+
+    studio.place.ready = False
+    # A daemon: whoever leaves at once need not wait for it.
+    threading.Thread(target=warm, name="warm up", daemon=True).start()
+
+
 class _Server(uvicorn.Server):
     """A server that lets go of the pages that listen before it ends."""
 
     def __init__(self, config: uvicorn.Config, events: Events) -> None:
         super().__init__(config)
         self._events = events
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # It raises again what it has captured, when it has ended.
+        with super().capture_signals(), handled(self.handle_exit, "SIGHUP"):
+            yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._events.end()
@@ -283,10 +325,22 @@ def listening(host: str, port: int | None) -> socket.socket:
         else:
             listener.listen()
             return listener
+    where = host if port is None else f"{host}:{port}"
     raise StudioError(
-        f"{host}:{wanted[-1]}: cannot listen there ({getattr(problem, 'strerror', problem)}); "
+        f"{where}: cannot listen there ({getattr(problem, 'strerror', problem)}); "
         "choose another --port or --host"
     ) from problem
+
+
+def _is_one_image(file: Path) -> bool:
+    """Not a stack or a video, be it a damaged one."""
+    if not is_image(file.name):
+        return False
+    try:
+        with decoding(file, "image"), tifffile.TiffFile(file) as tiff:
+            return len(tiff.pages) == 1
+    except FrameError:
+        return file.suffix.lower() not in STACK
 
 
 def _account() -> str:

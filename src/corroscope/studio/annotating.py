@@ -1,57 +1,16 @@
 """What the page asks while somebody annotates: thin, over `corroscope.annotation`."""
 
-from collections.abc import Callable
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from corroscope.annotation.candidates import candidates_from_click
 from corroscope.annotation.click import instances_from_clicks
-from corroscope.annotation.history import Objects
-from corroscope.annotation.instances import PARTICLE, Instance
+from corroscope.annotation.instances import Instance
 from corroscope.annotation.store import Store
-from corroscope.errors import AnnotationError, CorroscopeError
+from corroscope.errors import CorroscopeError
+from corroscope.studio.answers import Answer
 from corroscope.studio.drawing import drawn, rings
-from corroscope.studio.gestures import (
-    Act,
-    Add,
-    Click,
-    Deed,
-    Gesture,
-    Point,
-    Propagate,
-    Replace,
-    Several,
-    Shape,
-    Split,
-    Stroke,
-    Take,
-    Whole,
-    meant,
-    merged,
-    nested_levels,
-    sought,
-    split,
-    stroked,
-)
-from corroscope.studio.results.results import Results, absent
+from corroscope.studio.gestures import Click, Gesture, Point, Shape, meant, nested_levels
 from corroscope.studio.workplace import Plane, Workplace
-
-Answer = dict[str, Any]
-
-
-class ConflictError(Exception):
-    """The page has not seen what the image has become.
-
-    Parameters
-    ----------
-    state
-        Of the image, now.
-    """
-
-    def __init__(self, state: Answer) -> None:
-        super().__init__("the image was changed elsewhere meanwhile")
-        self.state = state
 
 
 class Hover(BaseModel):
@@ -95,7 +54,7 @@ def state(place: Workplace, name: str) -> Answer:
             "width": width,
             "difference": place.difference_file(name) is not None,
             "objects": [drawn(number, one) for number, one in objects.items()],
-            **_progress(store, name),
+            **progress(store, name),
         }
 
 
@@ -118,10 +77,10 @@ def overview(place: Workplace) -> list[Answer]:
         try:
             place.check_size(name)
             with place.store() as store:
-                told |= {"annotated": store.progress(name).annotated}
-                told |= {"objects": len(store.objects(name))}
+                known = progress(store, name)
+            told |= {key: known[key] for key in ("annotated", "done")} | {"objects": known["count"]}
         except CorroscopeError as error:
-            told |= {"annotated": False, "objects": 0, "problem": str(error)}
+            told |= {"annotated": False, "done": False, "objects": 0, "problem": str(error)}
         listed.append(told)
     return listed
 
@@ -179,136 +138,26 @@ def solve(place: Workplace, name: str, content: bytes) -> Answer:
     return {"levels": [_level(meant(gesture, grey))], "best": 0}
 
 
-def act(
-    place: Workplace,
-    name: str,
-    content: bytes,
-    tell: Callable[[str, Answer], None],
-    results: Results,
-) -> Answer:
-    """Do something, if the page has seen all that was done before.
+def progress(store: Store, name: str) -> Answer:
+    """Tell how far an image is.
 
     Parameters
     ----------
-    place, name
-        The folder and the image.
-    content
-        An `Act` as JSON.
-    tell
-        Tells all pages.
-    results
-        From which particles may be taken.
+    store, name
+        The annotations and the image.
 
     Returns
     -------
     dict
-        What has become: ``changed`` objects, ``removed`` numbers, and how far the image is.
-
-    Raises
-    ------
-    ConflictError
-        If it has not. Nothing is done.
+        Its ``revision``, whether it is ``annotated`` and declared ``done``, the ``count`` of its
+        objects, and whether there is something to undo and to redo.
     """
-    asked = _ACT.validate_json(content)
-    deed = asked.deed
-    found = _meant(place, name, deed, results)  # before the store is taken: it takes its time
-    with place.store() as store:
-        progress = store.progress(name)
-        if progress.how.get("act") == asked.act:  # done, but the answer was lost
-            return state(place, name)
-        if progress.revision != asked.revision:
-            raise ConflictError(state(place, name))
-        before = store.objects(name)
-        how = {"act": asked.act, **deed.model_dump(mode="json")}
-        if isinstance(deed, Take):
-            how |= {"result": results.origin(deed.result)}
-        _do(store, name, deed, found, how)
-        answer = _difference(store, name, before)
-    tell("image", {"id": place.opaque[name], "act": asked.act, **answer})
-    return answer
-
-
-_ACT: TypeAdapter[Act] = TypeAdapter(Act)
-
-
-def _meant(place: Workplace, name: str, deed: Deed, results: Results) -> list[Instance]:
-    """The new objects of a deed that has to look at the picture."""
-    if isinstance(deed, Propagate):
-        try:
-            source = place.name(deed.source)
-        except KeyError:
-            raise AnnotationError("there is no such image to take particles from") from None
-        with place.store() as store:
-            old, there = store.objects(source), store.objects(name)
-        before, grey = (place.picture(each, deed.plane).grey for each in (source, name))
-        return sought(list(old.values()), before, list(there.values()), grey)
-    if isinstance(deed, Take):
-        taken = results.taken(deed.result, name, deed.particles)
-        with place.store() as store:
-            new = absent(taken, list(store.objects(name).values()))
-        if not new:
-            raise AnnotationError("all that was to be taken is annotated already")
-        return new
-    if isinstance(deed, Add | Replace):
-        plane = "frame" if isinstance(deed.gesture, Shape) else deed.gesture.plane
-        label = deed.label if isinstance(deed, Add) else PARTICLE
-        return [meant(deed.gesture, place.picture(name, plane).grey, label)]
-    return []
-
-
-def _do(store: Store, name: str, deed: Deed, found: list[Instance], how: Answer) -> None:
-    objects = store.objects(name)
-    if isinstance(deed, Whole):
-        {"undo": store.undo, "redo": store.redo, "done": store.declare_done}[deed.do](name, how)
-    elif isinstance(deed, Add):
-        store.add(name, found[0], how)
-    elif isinstance(deed, Replace):
-        label = objects[deed.number].label if deed.number in objects else PARTICLE
-        other = Instance.of(found[0].mask, label, found[0].corner_px)
-        store.replace(name, deed.number, other, how)
-    else:
-        gone, new = _exchanged(deed, objects, found, store.shape(name))
-        store.exchange(name, gone, new, how)  # says so where there is no such object
-
-
-def _exchanged(
-    deed: Stroke | Several | Split | Propagate | Take,
-    objects: Objects,
-    found: list[Instance],
-    shape: tuple[int, int],
-) -> tuple[tuple[int, ...], list[Instance]]:
-    """Which objects go, and which come for them."""
-    if isinstance(deed, Propagate | Take):
-        return (), found
-    if isinstance(deed, Stroke):
-        old = None if deed.number is None else objects.get(deed.number)
-        left = stroked(old, deed, shape)
-        return () if deed.number is None else (deed.number,), [] if left is None else [left]
-    if isinstance(deed, Split):
-        one = objects.get(deed.number)
-        return (deed.number,), [] if one is None else split(one, deed)
-    ones = [objects[number] for number in deed.numbers if number in objects]
-    if deed.do == "remove":
-        return deed.numbers, []
-    if deed.do == "merge":
-        return deed.numbers, [merged(ones)] if ones else []
-    return deed.numbers, [Instance.of(one.mask, deed.do, one.corner_px) for one in ones]
-
-
-def _difference(store: Store, name: str, before: Objects) -> Answer:
-    after = store.objects(name)
-    return {
-        "changed": [drawn(n, one) for n, one in after.items() if before.get(n) is not one],
-        "removed": [number for number in before if number not in after],
-        **_progress(store, name),
-    }
-
-
-def _progress(store: Store, name: str) -> Answer:
     progress = store.progress(name)
     return {
         "revision": progress.revision,
         "annotated": progress.annotated,
+        "done": progress.done,
+        "count": len(store.objects(name)),
         "can_undo": progress.can_undo,
         "can_redo": progress.can_redo,
     }

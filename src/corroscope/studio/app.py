@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -19,8 +18,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from corroscope.errors import CorroscopeError
-from corroscope.studio import annotating, exporting, reviewing, trained
-from corroscope.studio.annotating import Answer, ConflictError
+from corroscope.studio import acting, annotating, exporting, reviewing, trained
+from corroscope.studio.acting import ConflictError
+from corroscope.studio.answers import Answer, number_in
 from corroscope.studio.events import Events
 from corroscope.studio.guard import TooMuchError
 from corroscope.studio.patches.patching import Patching
@@ -53,9 +53,6 @@ def create_app(place: Workplace, events: Events, results: Sequence[Path] = ()) -
     """
     found = Results(place, results)
     patching = Patching(place)
-
-    def tell(kind: str, content: Answer) -> None:
-        events.tell(kind, content)
 
     async def index(_: Request) -> Response:
         page = (STATIC / "index.html").read_text(encoding="utf-8")
@@ -94,13 +91,13 @@ def create_app(place: Workplace, events: Events, results: Sequence[Path] = ()) -
             Route("/api/images/{id}/pixels/{plane}", pixels),
             _post("hover", on_image(lambda n, c: annotating.hover(place, n, c))),
             _post("solve", on_image(lambda n, c: annotating.solve(place, n, c))),
-            _post("act", on_image(lambda n, c: annotating.act(place, n, c, tell, found))),
+            _post("act", on_image(lambda n, c: acting.act(place, n, c, events.tell, found))),
             _post("proposals", on_image(lambda n, c: reviewing.proposals(place, n, c))),
             _post("verdict", on_image(lambda n, c: reviewing.judge(place, n, c))),
             _post("patches", on_image(patching.patches)),
             _post("patch", on_image(patching.decide)),
-            *_training_routes(place, tell),
-            *result_routes(place, found, tell),
+            *_training_routes(place, events.tell),
+            *result_routes(place, found, events.tell),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         exception_handlers={
@@ -120,12 +117,12 @@ def _training_routes(place: Workplace, tell: Callable[[str, Answer], None]) -> l
     training = Training(place, tell)
 
     async def figures(request: Request) -> Response:
-        number = _number(request, "number")
+        number = number_in(request, "number")
         return JSONResponse(await _found(trained.detail, place, number))
 
     async def picture(request: Request) -> Response:
-        which = request.path_params.get("picture") or _number(request, "epoch")
-        content = await _found(trained.picture, place, _number(request, "number"), which)
+        which = request.path_params.get("picture") or number_in(request, "epoch")
+        content = await _found(trained.picture, place, number_in(request, "number"), which)
         return Response(content, media_type="image/png")
 
     return [
@@ -161,14 +158,6 @@ async def _found(find: Callable[..., Any], *which: Any) -> Any:
         raise HTTPException(404) from None
 
 
-def _number(request: Request, name: str) -> int:
-    """A number in an address, as people count."""
-    text = request.path_params[name]
-    if not re.fullmatch(r"[1-9][0-9]{0,6}", text):
-        raise HTTPException(404)
-    return int(text)
-
-
 def _name(place: Workplace, request: Request) -> str:
     try:
         name = place.name(request.path_params["id"])
@@ -181,6 +170,9 @@ def _name(place: Workplace, request: Request) -> str:
 def _folder(place: Workplace) -> Answer:
     return {
         "folder": place.folder.resolve().name,
+        "path": str(place.folder.resolve()),
+        "key": place.key,
+        "ready": place.ready,
         "annotator": place.annotator,
         "second": place.second,
         "pixel_size_um": place.pixel_size_um,

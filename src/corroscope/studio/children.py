@@ -1,6 +1,7 @@
 """Commands that the page starts: each in a process of its own, which ends with the studio."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -123,16 +124,23 @@ class Child:
                 process.send_signal(_INTERRUPT)
 
     def close(self) -> None:
-        """Stop the command and wait until it has ended; one that does not listen is ended."""
+        """Stop the command and wait until it has ended; one that does not listen is ended.
+
+        Whoever is interrupted while waiting, ends it at once: it must not outlive the studio.
+        """
         process = self._process
         if process is None:
             return
-        self.stop()
-        for end in (process.terminate, process.kill):
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                end()
+        try:
+            self.stop()
+            for end in (process.terminate, lambda: _kill(process)):
+                try:
+                    process.wait(PATIENCE_S)
+                except subprocess.TimeoutExpired:
+                    end()
+        except BaseException:
+            _kill(process)
+            raise
         process.wait()
         if self._watch is not None:
             self._watch.join()
@@ -144,3 +152,12 @@ class Child:
                 break
             self._changed()
         self._changed()
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process with all that it has started itself."""
+    with contextlib.suppress(OSError):  # it has just ended
+        if process.poll() is None and hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()

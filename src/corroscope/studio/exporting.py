@@ -5,7 +5,8 @@ import shlex
 from pydantic import BaseModel, ConfigDict
 
 from corroscope.annotation.exchange import FORMATS, export_annotations
-from corroscope.studio.annotating import Answer
+from corroscope.errors import StudioError
+from corroscope.studio.answers import Answer
 from corroscope.studio.workplace import Workplace, within
 
 
@@ -41,8 +42,17 @@ def export(place: Workplace, content: bytes) -> Answer:
     -------
     dict
         How many objects and images, where, what was lost, and the command that does the same.
+
+    Raises
+    ------
+    StudioError
+        If there is no such format, or its folder is a link out of the folder.
+    AnnotationError, OutputError
+        As `corroscope.annotation.export_annotations`.
     """
     asked = Export.model_validate_json(content)
+    if asked.format not in FORMATS:  # said before it becomes the name of a folder
+        raise StudioError(f"format {asked.format!r} is unknown; use {', '.join(FORMATS)}")
     with place.store() as store:
         images = [store.read(name) for name in place.names if store.progress(name).annotated]
     out = place.folder / "export" / asked.format

@@ -1,7 +1,6 @@
 """What a hand did on the picture, and the object that it means."""
 
 import base64
-import binascii
 from typing import Annotated, Final, Literal
 
 import numpy as np
@@ -20,8 +19,12 @@ _SAME_PLACE: Final = 0.3  # IoU
 _SAME_DARKNESS: Final = 0.5
 _GROUND_PX: Final = 4
 
-Point = tuple[FiniteFloat, FiniteFloat]
-Pixel = tuple[int, int]
+_FARTHEST: Final = 1e6  # far outside any image
+
+Coordinate = Annotated[FiniteFloat, Field(ge=-_FARTHEST, le=_FARTHEST)]
+Point = tuple[Coordinate, Coordinate]
+Index = Annotated[int, Field(ge=-_FARTHEST, le=_FARTHEST)]
+Pixel = tuple[Index, Index]
 
 
 class _Told(BaseModel):
@@ -376,7 +379,7 @@ def _shaped(gesture: Shape, label: str) -> Instance:
     height, width = gesture.size
     try:
         content = base64.b64decode(gesture.bits, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # also of characters that are not ASCII
         raise AnnotationError("a shape's bits are not base 64") from error
     if len(content) != -(-height * width // 8):
         raise AnnotationError("a shape has another number of bits than its size tells")

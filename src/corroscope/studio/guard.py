@@ -41,6 +41,8 @@ class Guard:
         In the link that is shown in the terminal.
     secret
         Cookies are made from it; the same after a restart, so that an open page goes on.
+    whose
+        What is served: a cookie that was given for something else, or on another port, is none.
     hosts
         Names by which the server may be called, besides those of this machine's loopback.
     ancestors
@@ -55,13 +57,16 @@ class Guard:
         port: int,
         token: str,
         secret: bytes,
+        whose: str,
         hosts: tuple[str, ...] = (),
         ancestors: tuple[str, ...] = (),
     ) -> None:
         self._app = app
         self._token = token
         self._cookie_name = f"corroscope-{port}"  # cookies do not tell ports apart
-        self._cookie = hmac.new(secret, b"cookie", hashlib.sha256).hexdigest()
+        self._cookie = hmac.new(
+            secret, f"cookie {port} {whose}".encode(), hashlib.sha256
+        ).hexdigest()
         self._hosts = {f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]", *hosts)}
         self._framed = bool(ancestors)
         policy = " ".join([_POLICY, "'self'", *ancestors])

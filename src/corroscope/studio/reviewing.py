@@ -3,7 +3,7 @@
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -12,16 +12,18 @@ from corroscope.annotation.instances import Instance, iou
 from corroscope.annotation.proposals import Proposal, propose
 from corroscope.annotation.record import Record, read_record
 from corroscope.segmentation.bundle import load_bundle
+from corroscope.studio.answers import Answer
 from corroscope.studio.drawing import drawn, shape_gesture
 from corroscope.studio.workplace import Plane, Workplace
-
-Answer = dict[str, Any]
 
 SAME: Final = 0.3
 """IoU from which a proposal is an object that is there."""
 
 REPEATS: Final = 0.1
 """Share of verdicts that are asked for once more, unannounced."""
+
+BETWEEN: Final = 10
+"""Verdicts on others until one is asked for again: the first is no longer in mind by then."""
 
 FILE: Final = "reviews.jsonl"
 
@@ -57,9 +59,9 @@ def proposals(place: Workplace, name: str, content: bytes) -> Answer:
     Returns
     -------
     dict
-        ``proposals``, the most doubtful first, without those that are annotated or rejected but
-        for the repeats among them; ``judged``, how many verdicts there are on this image;
-        ``agreement``.
+        ``proposals``, the most doubtful first, without those that are annotated or rejected; a
+        tenth of what has been judged once is strewn among them, where there are any. ``judged``,
+        how many verdicts there are on this image; ``agreement``.
     """
     asked = Asked.model_validate_json(content)
     picture = place.picture(name, asked.plane)
@@ -70,18 +72,49 @@ def proposals(place: Workplace, name: str, content: bytes) -> Answer:
     with place.store() as store:
         objects = store.objects(name)
     verdicts = _verdicts(_path(place))
-    judged = {v["key"]: v["verdict"] for v in verdicts if v["image"] == name}
-    told = []
+    given = _given(verdicts, name)
+    undecided, repeats = [], []
     for proposal in found:
         key = _key(proposal.instance)
         there = [n for n, one in objects.items() if iou(proposal.instance, one) >= SAME]
-        known = bool(there) or key in judged
-        # A fixed tenth of what has a verdict comes back, the same whoever asks how often.
-        if known and not (key in judged and int(key[:8], 16) < REPEATS * 2**32):
-            continue
-        told.append(_told(proposal, key) | {"hides": there})
-    told.sort(key=lambda one: -one["doubt"])
-    return {"proposals": told, "judged": len(judged), "agreement": agreement(verdicts)}
+        told = _told(proposal, key) | {"hides": there}
+        # What was accepted is there; if it is not, somebody has taken that back.
+        if not there and (key not in given or verdicts[given[key][-1]]["verdict"] == "accept"):
+            undecided.append(told)
+        elif key in given and _comes_back(key, given[key], len(verdicts)):
+            repeats.append(told)
+    undecided.sort(key=lambda one: -one["doubt"])
+    return {
+        "proposals": _strewn(repeats, undecided),
+        "judged": len(given),
+        "agreement": agreement(verdicts),
+    }
+
+
+def _given(verdicts: list[Answer], name: str) -> dict[str, list[int]]:
+    """Which of the verdicts are on each proposal in an image."""
+    given: dict[str, list[int]] = {}
+    for number, verdict in enumerate(verdicts):
+        if verdict["image"] == name:
+            given.setdefault(verdict["key"], []).append(number)
+    return given
+
+
+def _comes_back(key: str, given: list[int], verdicts: int) -> bool:
+    """A fixed share, the same whoever asks how often; each once, when the first is forgotten."""
+    drawn_by_lot = int(key[:8], 16) < REPEATS * 2**32
+    return drawn_by_lot and len(given) == 1 and verdicts - given[0] > BETWEEN
+
+
+def _strewn(repeats: list[Answer], undecided: list[Answer]) -> list[Answer]:
+    """Each before some undecided one, so that nothing tells it from those."""
+    if not undecided:
+        return []
+    place = {one["key"]: int(one["key"][8:], 16) % len(undecided) for one in repeats}
+    told = list(undecided)
+    for one in sorted(repeats, key=lambda one: (place[one["key"]], one["key"]), reverse=True):
+        told.insert(place[one["key"]], one)
+    return told
 
 
 def judge(place: Workplace, name: str, content: bytes) -> Answer:
@@ -119,7 +152,10 @@ def judge(place: Workplace, name: str, content: bytes) -> Answer:
 
 
 def agreement(verdicts: list[Answer]) -> Answer:
-    """Compare the last verdict on each proposal with the one before.
+    """Compare each verdict with the one before on the same proposal.
+
+    One that came so soon after the other that that was still in mind is a correction, and does
+    not count.
 
     Parameters
     ----------
@@ -135,17 +171,18 @@ def agreement(verdicts: list[Answer]) -> Answer:
 
     Examples
     --------
-    >>> told = [{"image": "a", "key": k, "verdict": v} for k, v in ["1a", "2a", "1a", "2r"]]
-    >>> agreement([t | {"verdict": {"a": "accept", "r": "reject"}[t["verdict"]]} for t in told])
+    >>> first = [{"image": "a", "key": str(k), "verdict": "accept"} for k in range(12)]
+    >>> agreement([*first, first[0], first[1] | {"verdict": "reject"}, first[1]])
     {'repeats': 2, 'same': 1, 'kappa': 0.0}
     """
-    last: dict[tuple[str, str], str] = {}
+    last: dict[tuple[str, str], int] = {}
     pairs = []
-    for verdict in verdicts:
+    for number, verdict in enumerate(verdicts):
         which = (verdict["image"], verdict["key"])
-        if which in last:
-            pairs.append((last[which] == "accept", verdict["verdict"] == "accept"))
-        last[which] = verdict["verdict"]
+        if which in last and number - last[which] > BETWEEN:
+            before = verdicts[last[which]]
+            pairs.append((before["verdict"] == "accept", verdict["verdict"] == "accept"))
+        last[which] = number
     same = sum(one == two for one, two in pairs)
     kappa = None
     if pairs:

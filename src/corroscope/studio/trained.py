@@ -21,7 +21,7 @@ from corroscope.learning.runs import METRICS, run_folders
 from corroscope.learning.settings import TrainSettings
 from corroscope.outputs import MANIFEST, read_manifest
 from corroscope.settings import allowed_range
-from corroscope.studio.annotating import Answer
+from corroscope.studio.answers import Answer
 from corroscope.studio.workplace import Workplace, within
 
 RUNS: Final = "runs"

@@ -17,7 +17,7 @@ from corroscope.learning.progress import EPOCHS, PROCESS, read_process, status
 from corroscope.learning.runs import METRICS, run_folders
 from corroscope.learning.settings import make_settings
 from corroscope.settings import merge_settings, parse_setting
-from corroscope.studio.annotating import Answer
+from corroscope.studio.answers import Answer
 from corroscope.studio.children import PATIENCE_S, Child
 from corroscope.studio.trained import (
     blank,
@@ -217,7 +217,10 @@ def _missing(place: Workplace) -> str:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if not missing:
         return ""
-    return f"training needs {', '.join(missing)}; pip install 'corroscope[train]'"
+    return (
+        f"Training needs {', '.join(missing)}; install with pip install 'corroscope[train]' and "
+        "start the studio again"
+    )
 
 
 def _changed_ns(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,7 +19,7 @@ from corroscope.annotation.store import Store
 from corroscope.annotation.stored import annotation_folder, image_pairs
 from corroscope.errors import FrameError, StudioError
 from corroscope.frames.clock import natural_order
-from corroscope.frames.reading import SUFFIXES, read_frame
+from corroscope.frames.reading import SUFFIXES, decoding, read_frame
 
 Plane = Literal["frame", "difference"]
 """What is looked at and clicked on."""
@@ -60,6 +62,13 @@ class Workplace:
     pixel_size_um
         Side of a pixel in µm; None where it is unknown.
 
+    Attributes
+    ----------
+    key : str
+        Of the folder and the annotation of it, first or second, which it does not tell.
+    ready : bool
+        Whether a click is answered at once; False while its code is being compiled.
+
     Raises
     ------
     StudioError
@@ -81,25 +90,31 @@ class Workplace:
         self.annotator = annotator
         self.second = second
         self.pixel_size_um = pixel_size_um
+        self.ready = True
         for name in image_pairs(folder):
             within(folder, folder / name)
         self.base = annotation_folder(folder, annotator if second else None)
         self._store = Store(folder, annotator, second=second)
         names = list(self._store.images)
         self.names = [names[k] for k in natural_order(names)]
-        self._by_opaque = {_opaque(secret, name): name for name in self.names}
+        of = annotator if second else ""
+        self.key = _opaque(secret, folder.resolve(), of)
+        # An old page must not find an image of the same name in another folder.
+        self._by_opaque = {_opaque(secret, folder.resolve(), of, n): n for n in self.names}
         self.opaque = {name: opaque for opaque, name in self._by_opaque.items()}
         self._open = ExitStack()
         self._busy = threading.RLock()
         self._reading = threading.Lock()
-        self._fine: set[str] = set()
+        self._fine: set[tuple[Path, int, int]] = set()
         self._pictures: OrderedDict[tuple[str, Plane], Picture] = OrderedDict()
 
     def close(self) -> None:
         """Let others annotate the folder, after all that works on it has been closed."""
-        self._open.close()
-        with self._busy:
-            self._store.close()
+        try:
+            self._open.close()
+        finally:
+            with self._busy:
+                self._store.close()
 
     def close_with(self, close: Callable[[], None]) -> None:
         """Have something closed before the folder is let go.
@@ -144,7 +159,7 @@ class Workplace:
         return self._by_opaque[opaque]
 
     def check_size(self, name: str) -> None:
-        """Refuse an image that would fill the memory, by its header alone.
+        """Refuse an image that would fill the memory, or has become a link out of the folder.
 
         Parameters
         ----------
@@ -154,23 +169,24 @@ class Workplace:
         Raises
         ------
         StudioError
-            If it has more than `LARGEST_PX` pixels.
+            If it has more than `LARGEST_PX` pixels, by its header alone, or is such a link.
         """
-        if name in self._fine:
-            return
+        self._check(self.folder / name)
+
+    def _check(self, file: Path, folder: Path | None = None) -> None:
+        within(folder or self.folder, file)
         try:
-            with Image.open(self.folder / name) as image:
-                pixels = image.width * image.height
-        except Image.DecompressionBombError:
-            pixels = LARGEST_PX + 1
+            stamp = (file, file.stat().st_mtime_ns, file.stat().st_size)
         except OSError:
-            return  # what is wrong with it, or right, is for the reader to say
-        if pixels > LARGEST_PX:
+            return  # what is wrong with it is for the reader to say
+        if stamp in self._fine:
+            return
+        if _pixel_count(file) > LARGEST_PX:
             raise StudioError(
-                f"{name}: has more than {LARGEST_PX / 1e6:.0f} megapixels, the most that the "
+                f"{file.name}: has more than {LARGEST_PX / 1e6:.0f} megapixels, the most that the "
                 "studio opens; cut it"
             )
-        self._fine.add(name)
+        self._fine.add(stamp)
 
     def difference_file(self, name: str) -> Path | None:
         """Find an image's difference to the reference, as ``prepare`` writes it.
@@ -183,7 +199,8 @@ class Workplace:
         Returns
         -------
         Path or None
-            In ``difference/`` in the folder, or beside it where the folder is ``aligned/``.
+            In ``difference/`` in the folder, or beside it where the folder is ``aligned/``. A
+            link that leads elsewhere is none.
         """
         homes = [self.folder / "difference"]
         if self.folder.resolve().name == "aligned":
@@ -192,7 +209,7 @@ class Workplace:
         for home in homes:
             for suffix in SUFFIXES:
                 file = home / f"{stem}{suffix}"
-                if file.is_file() and not file.is_symlink():
+                if file.is_file() and _is_within(home.parent, file):
                     return file
         return None
 
@@ -228,11 +245,15 @@ class Workplace:
             return picture
 
     def _read(self, name: str, plane: Plane) -> Picture:
-        file: Path | None = self.folder / name
-        if plane == "difference":
-            file = self.difference_file(name)
-        if file is None:
-            raise FrameError(f"{name}: has no difference; `corroscope prepare` makes it")
+        if plane == "frame":
+            file = self.folder / name
+            self._check(file)
+        else:
+            found = self.difference_file(name)
+            if found is None:
+                raise FrameError(f"{name}: has no difference; `corroscope prepare` makes it")
+            file = found
+            self._check(file, file.parent.parent)
         pixels = read_frame(file)
         return Picture(pixels, np.ascontiguousarray(pixels, np.float32))
 
@@ -252,11 +273,33 @@ def within(folder: Path, file: Path) -> None:
     StudioError
         If it does.
     """
-    if not file.resolve().is_relative_to(folder.resolve()):
+    if not _is_within(folder, file):
         raise StudioError(
             f"{file}: is a link out of the folder, which the studio does not follow; copy it"
         )
 
 
-def _opaque(secret: bytes, name: str) -> str:
-    return hmac.new(secret, name.encode(), hashlib.sha256).hexdigest()[:20]
+def _is_within(folder: Path, file: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
+
+
+def _pixel_count(file: Path) -> int:
+    """By the header alone; 0 where that cannot be read, of which the reader says more."""
+    try:
+        with decoding(file, "image"):
+            try:
+                with Image.open(file) as image:
+                    return image.width * image.height
+            except Image.DecompressionBombError:
+                return LARGEST_PX + 1
+            except OSError:  # there are kinds of TIFF that Pillow does not know
+                with tifffile.TiffFile(file) as tiff:
+                    page = tiff.pages.first
+                    return int(page.imagewidth * page.imagelength)
+    except FrameError:
+        return 0
+
+
+def _opaque(secret: bytes, *told: str | Path) -> str:
+    content = b"\0".join(os.fsencode(each) for each in told)
+    return hmac.new(secret, content, hashlib.sha256).hexdigest()[:20]

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from corroscope.annotation.store import Store
 from corroscope.cutting import Cut, Grid
 from corroscope.errors import CorroscopeError, SettingsError, StudioError
 from corroscope.patch_folder import patch_file
+from corroscope.studio.answers import Answer
 from corroscope.studio.patches.decisions import Entry, Key
 from corroscope.studio.patches.files import Files, mask_files
 from corroscope.studio.patches.index import index_row
@@ -20,8 +21,6 @@ from corroscope.studio.patches.order import held, measured
 from corroscope.studio.patches.origins import read_origins
 from corroscope.studio.patches.picked import Picked
 from corroscope.studio.workplace import Workplace
-
-Answer = dict[str, Any]
 
 GRID: Final = Grid(200, 100)
 """How frames are cut where nobody says otherwise."""

@@ -12,6 +12,7 @@ from corroscope.annotation.instances import Instance, iou
 from corroscope.errors import StudioError
 from corroscope.frames.clock import natural_order
 from corroscope.outputs import made_by
+from corroscope.studio.answers import Answer
 from corroscope.studio.drawing import rings
 from corroscope.studio.results.result import Result
 from corroscope.studio.reviewing import SAME
@@ -38,8 +39,6 @@ SHOWN: Final = (
 BINS: Final = 24
 
 _UNITS: Final = {column.name: column.unit for column in PARTICLES + PARTICLES_UM}
-
-Answer = dict[str, Any]
 
 
 class Results:
@@ -169,15 +168,18 @@ class Results:
         -------
         dict
             ``frame``, None where the run has not seen it; ``segmented`` and ``remark``;
-            ``rows`` and ``rings`` of each particle; ``trails``, each with its points as
-            ``[row, col, row, col, …]``.
+            ``rows`` and ``rings`` of each particle, and whether it is annotated already
+            (``taken``); ``trails``, each with its points as ``[row, col, row, col, …]``.
         """
         result = self[number]
         row = result.frame(name)
         answer: Answer = {"frame": None, "segmented": False, "remark": "", "rows": [], "rings": []}
+        answer["taken"] = []
         if row is None:
             return answer | {"remark": f"{result.name} has not seen this image", "trails": []}
         instances = result.instances(name)
+        with self._place.store() as store:
+            there = list(store.objects(name).values())
         columns = {column.name for column in result.particle_columns()}
         table = result.particles(row["frame"], row["frame"]).head(len(instances))
         values = table[[column for column in SHOWN if column in columns]].to_numpy(float)
@@ -187,6 +189,7 @@ class Results:
             "remark": row["remark"] if isinstance(row["remark"], str) else "",
             "rows": [[tidy(value) for value in each] for each in values.tolist()],
             "rings": [rings(one) for one in instances],
+            "taken": present(instances, there),
             "trails": [
                 {"by": by, "points": [tidy(part) for point in points for part in point]}
                 for by, points in result.trails(name, around)
@@ -223,7 +226,7 @@ class Results:
         wanted = particles or tuple(found)
         if not wanted or not set(wanted) <= found.keys():
             raise StudioError(f"{result.name}: has no such particle in {name}; nothing was taken")
-        return [found[particle] for particle in wanted]
+        return [found[particle] for particle in dict.fromkeys(wanted)]
 
     def origin(self, number: int) -> Answer:
         """Tell where particles of a result come from, for the journal of annotations.
@@ -276,8 +279,8 @@ class Results:
         return told
 
 
-def absent(found: list[Instance], there: list[Instance]) -> list[Instance]:
-    """Leave out what is there already.
+def present(found: Sequence[Instance], there: Sequence[Instance]) -> list[bool]:
+    """Tell what is there already.
 
     Parameters
     ----------
@@ -288,24 +291,23 @@ def absent(found: list[Instance], there: list[Instance]) -> list[Instance]:
 
     Returns
     -------
-    list of Instance
-        Those of the first that are none of the second.
+    list of bool
+        For each of the first, whether it is one of the second.
 
     Examples
     --------
     >>> dot = Instance.of(np.ones((3, 3), bool))
-    >>> absent([dot, Instance.of(dot.mask, corner_px=(9, 9))], [dot])[0].corner_px
-    (9, 9)
+    >>> present([dot, Instance.of(dot.mask, corner_px=(9, 9))], [dot])
+    [True, False]
     """
     low = np.array([one.corner_px for one in there], int).reshape(-1, 2)
     high = low + np.array([one.mask.shape for one in there], int).reshape(-1, 2)
-    left = []
+    told = []
     for one in found:
         first, last = one.corner_px, np.add(one.corner_px, one.mask.shape)
         near = np.flatnonzero(((low < last) & (high > first)).all(axis=1))
-        if all(iou(one, there[k]) < SAME for k in near.tolist()):
-            left.append(one)
-    return left
+        told.append(any(iou(one, there[k]) >= SAME for k in near.tolist()))
+    return told
 
 
 def tidy(value: float) -> float | None:

@@ -9,14 +9,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from corroscope.studio.answers import Answer, number_in
 from corroscope.studio.results.results import Results
 from corroscope.studio.results.running import Runs
 from corroscope.studio.workplace import Workplace
 
 FARTHEST: Final = 20
 """Frames before and after one whose particles are given as trails."""
-
-Answer = dict[str, Any]
 
 
 def result_routes(
@@ -77,9 +76,9 @@ def result_routes(
         at("", listed),
         at("/start", start, "POST"),
         at("/stop", stop, "POST"),
-        at("/{number:int}", result),
-        at("/{number:int}/images/{id}", image),
-        at("/{number:int}/overview", overview),
+        at("/{number}", result),
+        at("/{number}/images/{id}", image),
+        at("/{number}/overview", overview),
     ]
 
 
@@ -96,7 +95,7 @@ def _overview(results: Results, runs: Runs) -> Answer:
 
 
 def _known(results: Results, request: Request) -> int:
-    number: int = request.path_params["number"]
+    number = number_in(request, "number")
     try:
         results[number]
     except KeyError:

@@ -5,18 +5,17 @@ import shlex
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from corroscope.errors import StudioError
 from corroscope.outputs import output_folder, write_json
+from corroscope.studio.answers import Answer
 from corroscope.studio.children import Child
 from corroscope.studio.results.result import JOURNAL
 from corroscope.studio.results.results import Results
 from corroscope.studio.workplace import Workplace, within
-
-Answer = dict[str, Any]
 
 STAGES: Final = ("align", "segment")
 """What a run does with every frame, one after the other."""

@@ -1,37 +1,37 @@
 // Every key, once: what the dispatcher obeys and the help lists.
 
 export const KEYMAP = [
-  ["Annotate", "Enter", "take", "take the particle under the crosshair; finish a contour"],
-  ["Annotate", "[", "smaller", "smaller nested contour (also the wheel, button held)"],
+  ["Annotate", "Enter", "take", "take the particle under the pointer or crosshair; finish a contour"],
+  ["Annotate", "[", "smaller", "smaller nested contour"],
   ["Annotate", "]", "larger", "larger nested contour"],
   ["Annotate", "Tab", "candidate", "next candidate for the selected particle"],
-  ["Annotate", "o", "exclude", "exclude what is under the crosshair (also right click)"],
-  ["Annotate", "Shift+O", "include", "take in what is under the crosshair (also Alt-click)"],
-  ["Annotate", "c", "points", "contour points at the crosshair (also Shift-click)"],
+  ["Annotate", "o", "exclude", "exclude what is under the pointer or crosshair"],
+  ["Annotate", "Shift+O", "include", "take in what is under it"],
+  ["Annotate", "c", "points", "contour point under it"],
   ["Annotate", "b", "brush", "brush of one pixel"],
   ["Annotate", "e", "eraser", "eraser of one pixel"],
   ["Annotate", "s", "split", "cut the selected particle along a line"],
   ["Annotate", "m", "merge", "merge the selected particles"],
   ["Annotate", "i", "ignore", "ignore, or no longer"],
-  ["Annotate", "Delete", "remove", "delete the selected (also Ctrl-click)"],
+  ["Annotate", "Delete", "remove", "delete the selected"],
   ["Annotate", "Backspace", "remove", null],
   ["Annotate", "Escape", "cancel", "let go: of points, line, brush, selection"],
-  ["Annotate", "Ctrl+z", "undo", "undo, without limit"],
+  ["Annotate", "Ctrl+z", "undo", "undo, without limit; while points are set, the last point"],
   ["Annotate", "Ctrl+y", "redo", "redo"],
   ["Annotate", "Ctrl+Shift+Z", "redo", null],
-  ["Annotate", "f", "done", "finish the image as it is, also an empty one"],
+  ["Annotate", "f", "done", "declare the image done as it is, also an empty one"],
   ["Select", "n", "nextObject", "next particle"],
   ["Select", "Shift+N", "previousObject", "previous particle"],
-  ["Select", "Shift+S", "alsoSelect", "select what is under the crosshair, too"],
-  ["Look", "ArrowLeft", "left", "crosshair by a pixel; with Shift by ten"],
-  ["Look", "ArrowRight", "right", null],
+  ["Select", "Shift+S", "alsoSelect", "select what is under the pointer or crosshair, too"],
+  ["Look", "ArrowLeft", "left", "move the crosshair by a pixel; with Shift by ten"],
+  ["Look", "ArrowRight", "right", "likewise, as Up and Down"],
   ["Look", "ArrowUp", "up", null],
   ["Look", "ArrowDown", "down", null],
   ["Look", "Shift+ArrowLeft", "farLeft", null],
   ["Look", "Shift+ArrowRight", "farRight", null],
   ["Look", "Shift+ArrowUp", "farUp", null],
   ["Look", "Shift+ArrowDown", "farDown", null],
-  ["Look", "+", "zoomIn", "closer (also the wheel)"],
+  ["Look", "+", "zoomIn", "closer"],
   ["Look", "-", "zoomOut", "farther"],
   ["Look", "0", "fit", "whole picture"],
   ["Look", "1", "actual", "one to one"],
@@ -41,7 +41,7 @@ export const KEYMAP = [
   ["Look", "t", "onion", "outlines of the neighbouring frames"],
   ["Images", "a", "previousImage", "previous image"],
   ["Images", "d", "nextImage", "next image"],
-  ["Images", "g", "nextOpen", "next image that nobody has annotated"],
+  ["Images", "g", "nextOpen", "next image that nobody has declared done"],
   ["Images", "p", "propagate", "take over the previous image's particles, each sought anew"],
   ["Review", "Space", "accept", "accept the proposal"],
   ["Review", "x", "reject", "reject the proposal"],
@@ -54,6 +54,18 @@ export const KEYMAP = [
   ["Patches", "k", "previousPatch", "previous patch"],
   ["Help", "?", "help", "this list"],
 ].map(([group, key, action, label]) => ({ group, key, action, label }));
+
+// What a pointer does, for the help.
+const POINTER = [
+  ["click", "take the particle; select one that is taken"],
+  ["wheel", "closer and farther; with the button held on a particle: larger, smaller"],
+  ["drag", "move the picture; a point of the contour, once they show"],
+  ["right click", "exclude a place from the selected particle"],
+  ["Alt-click", "take a place in"],
+  ["Shift-click", "contour point; the first one closes"],
+  ["Ctrl-click", "delete"],
+  ["Ctrl+Alt-click", "select one more"],
+];
 
 export const HELD = new Set(["blink", "outlines"]);
 // A key that is held down decides nothing more.
@@ -89,29 +101,16 @@ export function helpContent(singleKeys, onSingleKeys) {
   const title = document.createElement("h2");
   title.id = "help-title";
   title.textContent = "Keys";
+  title.tabIndex = -1;
+  title.autofocus = true; // or the window would open at its end, where the first control is
   const columns = document.createElement("div");
   columns.className = "columns";
   for (const group of new Set(KEYMAP.map((each) => each.group))) {
-    const table = document.createElement("table");
-    const head = table.createTHead().insertRow();
-    const th = document.createElement("th");
-    th.colSpan = 2;
-    th.scope = "colgroup";
-    th.textContent = group;
-    head.append(th);
-    const body = table.createTBody();
-    for (const { action, label } of KEYMAP.filter((each) => each.group === group && each.label)) {
-      const row = body.insertRow();
-      const cell = row.insertCell();
-      for (const { key } of KEYMAP.filter((each) => each.action === action)) {
-        const kbd = document.createElement("kbd");
-        kbd.textContent = key.replace("Arrow", "");
-        cell.append(kbd, " ");
-      }
-      row.insertCell().textContent = label;
-    }
-    columns.append(table);
+    const actions = KEYMAP.filter((each) => each.group === group && each.label);
+    columns.append(table(group, actions.map(({ action, label }) =>
+      [KEYMAP.filter((each) => each.action === action).map(({ key }) => key.replace("Arrow", "")), label])));
   }
+  columns.append(table("Pointer", POINTER.map(([what, label]) => [[what], label])));
   const label = document.createElement("label");
   label.className = "row";
   const box = document.createElement("input");
@@ -124,4 +123,25 @@ export function helpContent(singleKeys, onSingleKeys) {
   close.addEventListener("click", () => close.closest("dialog").close());
   parts.append(title, columns, label, close);
   return parts;
+}
+
+function table(title, rows) {
+  const made = document.createElement("table");
+  const head = document.createElement("th");
+  head.colSpan = 2;
+  head.scope = "colgroup";
+  head.textContent = title;
+  made.createTHead().insertRow().append(head);
+  const body = made.createTBody();
+  for (const [keys, label] of rows) {
+    const row = body.insertRow();
+    const cell = row.insertCell();
+    for (const key of keys) {
+      const kbd = document.createElement("kbd");
+      kbd.textContent = key;
+      cell.append(kbd, " ");
+    }
+    row.insertCell().textContent = label;
+  }
+  return made;
 }

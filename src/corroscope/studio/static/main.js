@@ -2,6 +2,7 @@
 
 import { listen } from "./api.js";
 import { element } from "./dom.js";
+import { FROM_SCALE } from "./handles.js";
 import { actionOf, HELD, helpContent, KEYMAP, ONCE } from "./keymap.js";
 import * as annotatePanel from "./panels/annotate.js";
 import { Patches, title as patchesTitle } from "./panels/patches.js";
@@ -9,6 +10,7 @@ import { Results, title as resultsTitle } from "./panels/results.js";
 import { Review, title as reviewTitle } from "./panels/review.js";
 import { Sequence, title as sequenceTitle } from "./panels/sequence.js";
 import { Train, title as trainTitle } from "./panels/train.js";
+import { Pointer } from "./pointer.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { Tools } from "./tools.js";
@@ -19,6 +21,7 @@ const byId = (id) => document.getElementById(id);
 const drawing = byId("drawing");
 const stage = new Stage(byId("picture"), drawing);
 let drawn = 0;
+let connected = true;
 let saved = { state: "saved" };
 
 const session = new Session({
@@ -43,12 +46,13 @@ const session = new Session({
 });
 let announcedAt = -Infinity;
 const tools = new Tools(session);
+const pointer = new Pointer(session, tools);
 
 // --- panels ----------------------------------------------------------------------------------
 
 const annotate = annotatePanel.make(session, tools);
-const review = new Review(session, tools, () => choose("annotate"));
-const sequence = new Sequence(session, tools);
+const review = new Review(session, () => choose("annotate"));
+const sequence = new Sequence(session);
 const patches = new Patches(session);
 const train = new Train(session);
 const results = new Results(session, tools);
@@ -103,12 +107,13 @@ function choose(name) {
 function update() {
   drawn = 0;
   const { image, images, folder } = session;
+  if (folder) byId("folder").title = folder.path;
   if (folder) byId("folder").textContent = `${folder.folder} · ${folder.annotator}${folder.second ? " (second, blind)" : ""}`;
   updateSaved();
   byId("undo").disabled = !image?.can_undo;
   byId("redo").disabled = !image?.can_redo;
-  const done = images.filter((each) => each.annotated).length;
-  byId("progress").textContent = images.length > 0 ? `${done} of ${images.length} annotated` : "";
+  const done = images.filter((each) => each.done).length;
+  byId("progress").textContent = images.length > 0 ? `${done} of ${images.length} done` : "";
   updateList();
   panels[active]?.update();
   byId("zoom").textContent = session.view ? `${Math.round(100 * session.view.scale)} %` : "";
@@ -117,10 +122,12 @@ function update() {
 
 // What is held is on the screen alone: it counts as saved only when it is on the disk.
 function updateSaved() {
-  const state = session.held && saved.state === "saved" ? "saving" : saved.state;
+  let { state, text } = saved;
+  if (state === "saved" && !connected) [state, text] = ["failed", "Not connected"];
+  else if (state === "saved" && (session.held || session.busy)) [state, text] = ["saving", session.busy ? "Looking" : "Not yet saved"];
   const shown = byId("saved");
   shown.dataset.state = state;
-  const text = saved.text ?? { saved: "All saved", saving: "Saving", failed: "Not saved" }[state];
+  text ??= { saved: "All saved", saving: "Saving", failed: "Not saved" }[state];
   if (shown.textContent !== text) shown.textContent = text;
 }
 
@@ -128,8 +135,12 @@ function updateList() {
   const list = byId("images");
   if (list.children.length !== session.images.length) {
     list.replaceChildren(...session.images.map((image, index) =>
-      element("li", {}, element("button", { onclick: () => session.go(index) },
-        element("span", { className: "mark", "aria-hidden": "true" }), element("span", {}, image.name)))));
+      element("li", {}, element("button", {
+        onclick: (event) => {
+          session.go(index);
+          if (event.detail > 0) drawing.focus(); // by pointer: keys are meant for the picture
+        },
+      }, element("span", { className: "mark", "aria-hidden": "true" }), element("span", {}, ...breakable(image.name))))));
   }
   session.images.forEach((image, index) => {
     const button = list.children[index].firstChild;
@@ -138,12 +149,19 @@ function updateList() {
       button.setAttribute("aria-current", current);
       if (current === "true") button.scrollIntoView({ block: "nearest" });
     }
-    button.firstChild.textContent = image.problem ? "✕" : image.annotated ? "✓" : "○";
-    button.title = image.problem ?? (image.annotated ? `${image.objects} objects` : "not yet annotated");
+    button.firstChild.textContent = image.problem ? "✕" : image.done ? "✓" : image.annotated ? "◐" : "○";
+    const begun = `begun, ${image.objects} objects; F declares it done`;
+    button.title = image.problem ?? (image.done ? `done, ${image.objects} objects` : image.annotated ? begun : "not yet annotated");
   });
 }
 
+// A long name may break before what tells it from its neighbours, not within a number.
+function breakable(name) {
+  return name.split(/(?<=[-_])/).flatMap((part) => [part, element("wbr")]);
+}
+
 function hint() {
+  if (session.busy) return session.folder?.ready ? "Looking…" : "Looking… the first time after installing it takes some 15 s";
   const { image, tool, held, points, objects, selected } = session;
   if (!image) return session.images.length > 0 ? "Choose an image on the left" : "";
   if (active === "review" || active === "patches") return "";
@@ -155,32 +173,30 @@ function hint() {
   if (tool === "eraser") return "Erase pixels of the selected particle; Escape ends the eraser";
   if (tool === "split") return "Draw a line across the selected particle";
   if (held) return "Wheel or [ ] steps through smaller and larger contours";
-  if (selected.size === 1) return "[ ] smaller, larger · Tab other candidates · right click excludes · drag a point";
+  if (selected.size === 1) return `[ ] smaller, larger · Tab other candidates, Escape lets go · right click excludes · ${session.view.scale < FROM_SCALE ? "closer: points to drag" : "drag a point"}`;
   if (objects.size === 0) return "Click inside a particle. If there is none: F, done with this image";
   return "";
 }
 
 // --- intents ---------------------------------------------------------------------------------
 
-const cursor = () => session.crosshair ?? pixelPoint(toImage(session.view, middle()));
+// Where keys act: the crosshair once arrows have moved it, else the pointer, else the middle.
+const cursor = () => session.crosshair ?? pointer.at ?? pixelPoint(toImage(session.view, middle()));
 const middle = () => ({ x: stage.size.width / 2, y: stage.size.height / 2 });
 const moves = { left: [0, -1], right: [0, 1], up: [-1, 0], down: [1, 0], farLeft: [0, -10], farRight: [0, 10], farUp: [-10, 0], farDown: [10, 0] };
 
 const actions = {
   undo: async () => {
-    await session.flush();
-    if (session.image?.can_undo) await session.do({ do: "undo" });
-    tools.showHandles();
+    if (session.tool === "points" && session.points.length > 0) await tools.dropPoint();
+    else if (session.image.can_undo || session.held || session.leaving.size > 0) await tools.whole("undo");
   },
   redo: async () => {
-    await session.flush();
-    if (session.image?.can_redo) await session.do({ do: "redo" });
-    tools.showHandles();
+    if (session.image.can_redo) await tools.whole("redo");
   },
   done: async () => {
-    await session.flush();
-    await session.do({ do: "done" });
-    session.announce("Done: this image counts as annotated");
+    const { name } = session.image;
+    await tools.whole("done");
+    session.announce(`${name} is done`);
   },
   take: enter,
   smaller: () => tools.step(-1),
@@ -200,7 +216,6 @@ const actions = {
     else if (session.held) session.release();
     else session.select([]);
     session.trouble("");
-    tools.showHandles();
   },
   nextObject: () => (active === "results" ? results.step(1) : tools.selectNext(1)),
   previousObject: () => (active === "results" ? results.step(-1) : tools.selectNext(-1)),
@@ -209,7 +224,7 @@ const actions = {
   zoomOut: () => tools.zoom(1 / 1.5),
   fit: () => { session.fit(); session.changed(); },
   actual: () => session.look(centred(toImage(session.view, middle()), 1, stage.size)),
-  blink: (down) => session.show(down ? (session.plane === "frame" ? "difference" : "frame") : session.plane),
+  blink: (down) => session.blink(down),
   plane: async () => {
     const other = session.plane === "frame" ? "difference" : "frame";
     if (other === "frame" || session.image?.difference) session.plane = other;
@@ -220,8 +235,8 @@ const actions = {
   nextImage: () => session.go(session.index + 1),
   nextOpen: () => {
     const order = [...session.images.keys()].map((k) => (k + session.index + 1) % session.images.length);
-    const open = order.find((k) => !session.images[k].annotated);
-    if (open === undefined) session.announce("Every image is annotated");
+    const open = order.find((k) => !session.images[k].done);
+    if (open === undefined) session.announce("Every image is done");
     else session.go(open);
   },
   onion: () => sequence.toggle(),
@@ -237,12 +252,12 @@ const actions = {
   previousPatch: () => patches.step(-1),
   help: () => byId("help").showModal(),
 };
-for (const [action, [rows, cols]] of Object.entries(moves)) actions[action] = () => tools.move(rows, cols);
+for (const [action, [rows, cols]] of Object.entries(moves)) actions[action] = () => tools.move(rows, cols, cursor());
 
 async function enter() {
   if (session.tool === "points") return tools.finish();
-  if (!session.crosshair) return tools.move(0, 0);
-  const point = session.crosshair;
+  if (!session.crosshair && !pointer.at) return tools.move(0, 0, cursor());
+  const point = cursor();
   if (session.picker) return session.picker(point);
   const at = { x: point[1] + 0.5, y: point[0] + 0.5 };
   if (session.tool === "brush" || session.tool === "eraser") return tools.paint([point]);
@@ -252,13 +267,9 @@ async function enter() {
     return session.changed();
   }
   const object = tools.objectAt(point);
-  if (object) {
-    session.select([object.number]);
-    return tools.showHandles();
-  }
+  if (object) return session.select([object.number]);
   await tools.take(point);
-  await session.flush();
-  return tools.showHandles();
+  return session.flush();
 }
 
 function screenOf([row, col]) {
@@ -267,6 +278,7 @@ function screenOf([row, col]) {
 }
 
 const needsImage = new Set(KEYMAP.map(({ action }) => action).filter((action) => action !== "help"));
+const down = new Map(); // held actions by the key that holds them
 let singleKeys = localStorage.getItem("singleKeys") !== "off";
 
 function act(action, down = true) {
@@ -280,18 +292,39 @@ addEventListener("keydown", (event) => {
   if (!action || !(action in actions)) return;
   const field = event.target.closest?.("input, select, textarea, button, summary, [role=tab]");
   const single = !event.ctrlKey && !event.metaKey;
-  if (single && field && (field.matches("input, select, textarea") || ["Enter", " ", "Tab"].includes(event.key))) return;
+  if (field && takes(field, event)) return;
   if (single && !singleKeys && event.target !== drawing) return;
   // Tab leaves the picture unless a particle is there to have candidates.
   if (action === "candidate" && (event.target !== drawing || (session.selected.size !== 1 && !session.held))) return;
   event.preventDefault();
   if (ONCE.has(action) && event.repeat) return;
+  if (HELD.has(action)) down.set(event.code, action);
   act(action);
 });
-addEventListener("keyup", (event) => {
-  const action = actionOf(event, active);
-  if (HELD.has(action) && session.image) act(action, false);
+// Whatever else is pressed meanwhile, or if the window is left: what was held is let go.
+addEventListener("keyup", (event) => letGo(event.code));
+// A choice made by pointer is over: keys are meant for the picture again.
+let byPointer = false;
+addEventListener("pointerdown", () => { byPointer = true; }, true);
+addEventListener("keydown", () => { byPointer = false; }, true);
+addEventListener("change", (event) => {
+  if (byPointer && event.target.matches("select")) drawing.focus();
 });
+addEventListener("blur", () => [...down.keys()].forEach(letGo));
+
+function letGo(code) {
+  const action = down.get(code);
+  if (action && down.delete(code)) act(action, false);
+}
+
+// Whether a control needs a key for itself.
+function takes(field, { key, ctrlKey, metaKey }) {
+  if (["Enter", " ", "Tab"].includes(key)) return true;
+  if (!field.matches("input, select, textarea")) return false;
+  if (field.type === "checkbox") return false;
+  if (field.type === "range") return /^(Arrow|Page|Home|End)/.test(key);
+  return field.matches("textarea, input") || !(ctrlKey || metaKey);
+}
 document.addEventListener("click", (event) => {
   const action = event.target.closest?.("[data-action]")?.dataset.action;
   if (action) act(action);
@@ -305,26 +338,25 @@ const guarded = (promise) => Promise.resolve(promise).catch((error) => session.t
 drawing.addEventListener("pointerdown", (event) => {
   drawing.focus();
   drawing.setPointerCapture(event.pointerId);
-  guarded(tools.down(event, place(event)));
+  guarded(pointer.down(event, place(event)));
 });
 drawing.addEventListener("pointermove", (event) => {
   const at = place(event);
-  tools.moveTo(at);
+  pointer.move(at);
   if (!session.image) return;
   const [row, col] = pixelPoint(toImage(session.view, at)).map(Math.round);
   showPlace(row, col);
 });
-drawing.addEventListener("pointerup", () => guarded(tools.up()));
-drawing.addEventListener("pointercancel", () => guarded(tools.up()));
+drawing.addEventListener("pointerup", () => guarded(pointer.up()));
+drawing.addEventListener("pointercancel", () => pointer.cancel());
 drawing.addEventListener("pointerleave", () => {
-  session.ghost = null;
+  pointer.leave();
   byId("place").textContent = "";
-  session.changed();
 });
 drawing.addEventListener("contextmenu", (event) => event.preventDefault());
 drawing.addEventListener("wheel", (event) => {
   event.preventDefault();
-  tools.wheel(event, place(event));
+  guarded(pointer.wheel(event, place(event)));
 }, { passive: false });
 
 let shownPlace = 0;
@@ -354,22 +386,22 @@ session.onImage = () => {
   sequence.onImage();
   patches.onImage();
   results.onImage();
-  tools.showHandles();
 };
 choose("annotate");
-let connected = false;
 listen({
   onOpen: () => {
-    if (!connected) return;
+    if (connected) return;
+    connected = true;
     session.trouble("");
-    guarded(session.again());
-    train.refresh();
-    results.refresh();
+    guarded(session.again().then(() => Promise.all([train.refresh(), results.refresh()])));
   },
   onLost: () => {
-    connected = true; // from now on an opening is a renewed one
+    connected = false;
     session.trouble("The studio does not answer; trying to reach it again");
   },
-  on: { image: (content) => guarded(session.heard(content)), training: () => train.refresh(), results: (content) => results.heard(content) },
+  on: { ready: () => { session.folder.ready = true; }, image: (content) => guarded(session.heard(content)), training: () => train.refresh(), results: (content) => results.heard(content) },
+});
+addEventListener("beforeunload", (event) => {
+  if (session.acts.waiting > 0 || session.held) event.preventDefault();
 });
 guarded(session.open());

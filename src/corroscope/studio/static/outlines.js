@@ -4,6 +4,7 @@
 export const STYLES = {
   particle: { colour: "#ffffff", width: 1.4, dash: [] },
   ignore: { colour: "#f0e442", width: 1.4, dash: [5, 3] },
+  selectedIgnore: { colour: "#56b4e9", width: 2.4, dash: [5, 3] },
   selected: { colour: "#56b4e9", width: 2.4, dash: [] },
   ghost: { colour: "#ffffff", width: 1.2, dash: [2, 2] },
   pending: { colour: "#56b4e9", width: 2, dash: [] },

@@ -22,10 +22,6 @@ export class Pictures {
     const key = `${id}/${plane}/${window.low}/${window.high}`;
     return remembered(this.#bitmaps, key, () => createImageBitmap(painted(pixels, window)));
   }
-
-  forget(id) {
-    for (const plane of ["frame", "difference"]) this.#pixels.delete(`${id}/${plane}`);
-  }
 }
 
 function remembered(map, key, make) {

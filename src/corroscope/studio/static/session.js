@@ -2,7 +2,8 @@
 // Intents change it; `snapshot` tells what is to be drawn; the page only shows.
 
 import { Acts } from "./acts.js";
-import { get, post } from "./api.js";
+import { get, post, Unreachable } from "./api.js";
+import { handlesOf } from "./handles.js";
 import { Pictures } from "./picture.js";
 import { fit, kept } from "./view.js";
 
@@ -19,23 +20,28 @@ export class Session {
   view = null;
   fitted = null; // the view that shows all, for as long as nobody has moved it
   plane = "frame";
-  blinking = false;
   outlined = true;
   opacity = 1;
   window = { frame: null, difference: null };
   crosshair = null;
   tool = "click";
   ghost = null; // rings of what a click would give
-  held = null; // {number, gesture, levels, index}: taken, not yet on the disk
+  held = null; // {id, number, gesture, levels, index}: taken, not yet on the disk
+  leaving = new Set(); // of the same kind: on their way there
+  flushed = Promise.resolve(null);
+  busy = false; // a contour is being sought, and takes its time
   points = [];
   excluded = [];
-  handles = [];
+  dragged = null; // handles that a hand is moving
   brush = { pixels: [], erase: false };
   line = null;
   marks = []; // further shapes: proposals, neighbouring frames
   layers = []; // many shapes at once: what a run has found
   picker = null; // what a click on the picture is for, where it is not for taking a particle
   bitmap = null;
+  #revisions = new Map(); // by image: the newest that was seen
+  #shown = 0;
+  #blinking = false;
 
   constructor({ stage, changed, trouble, saved, announce }) {
     this.stage = stage;
@@ -45,14 +51,15 @@ export class Session {
     this.trouble = trouble;
     this.acts = new Acts({
       show: saved,
+      revision: (id) => this.#revisions.get(id) ?? 0,
       onAnswer: (id, answer) => this.#apply(id, answer),
-      onConflict: (id, image) => {
-        trouble("Changed elsewhere meanwhile: what you did last was not done; here is what is there");
+      onConflict: (id, image, count) => {
+        const what = count > 1 ? `the last ${count} actions were` : "what you did last was";
+        trouble(`Changed elsewhere meanwhile: ${what} not done; here is what is there`);
         this.#receive(image);
       },
       onRefused: (error) => {
         trouble(error.message);
-        this.held = null;
         this.changed();
       },
     });
@@ -62,7 +69,8 @@ export class Session {
     this.folder = await get("/api/folder");
     this.images = this.folder.images;
     this.changed();
-    if (this.images.length > 0) await this.go(Math.max(this.index, 0));
+    const before = this.images.findIndex(({ id }) => id === sessionStorage.getItem("image"));
+    if (this.images.length > 0) await this.go(Math.max(before, 0));
   }
 
   get current() {
@@ -71,10 +79,10 @@ export class Session {
 
   async go(index) {
     if (index < 0 || index >= this.images.length) return;
-    await this.flush();
+    this.flush();
+    const before = this.index;
     this.index = index;
     const { id } = this.images[index];
-    const sizeBefore = this.image && `${this.image.height} ${this.image.width}`;
     let image;
     let bitmap;
     try {
@@ -91,29 +99,37 @@ export class Session {
         bitmap = await this.pictures.bitmap(id, "frame", this.window.frame);
       }
     } catch (error) {
-      if (this.current?.id === id) {
-        this.image = null;
-        this.bitmap = null;
-        this.trouble(error.message);
-        this.changed();
-      }
+      if (this.current?.id === id) this.#notShown(error, before);
       return;
     }
     if (this.current?.id !== id) return; // gone on meanwhile
+    const resized = this.image?.height !== image.height || this.image?.width !== image.width;
     this.trouble("");
     this.selected = new Set();
     this.hidden = new Set();
-    this.recipes = new Map();
     this.release();
+    this.image = image;
     this.#receive(image);
     this.bitmap = bitmap;
-    if (sizeBefore !== `${image.height} ${image.width}` || this.view === null) this.fit();
-    if (this.crosshair === null || !this.within(this.crosshair)) {
-      this.crosshair = null;
-    }
+    sessionStorage.setItem("image", id);
+    if (resized || this.view === null) this.fit();
+    if (this.crosshair !== null && !this.within(this.crosshair)) this.crosshair = null;
     this.changed();
     this.onImage?.();
     setTimeout(() => this.#prefetch(index), 30);
+  }
+
+  // Without the studio one stays where one is; an image that cannot be read leaves an empty stage.
+  #notShown(error, before) {
+    if (error instanceof Unreachable && this.image) {
+      this.index = before;
+    } else {
+      this.image = null;
+      this.bitmap = null;
+      this.objects = new Map();
+    }
+    this.trouble(error.message);
+    this.changed();
   }
 
   #prefetch(index) {
@@ -140,11 +156,13 @@ export class Session {
 
   // A whole state of an image, from the server.
   #receive(image) {
-    if (image.id !== this.current?.id) return;
     const { objects, ...rest } = image;
+    this.#known(image.id, { ...image, count: objects.length });
+    if (image.id !== this.image?.id) return;
     this.image = rest;
     this.objects = new Map(objects.map((object) => [object.number, object]));
     this.selected = new Set([...this.selected].filter((number) => this.objects.has(number)));
+    this.recipes = new Map();
     this.held = null;
     this.#touched();
   }
@@ -155,36 +173,59 @@ export class Session {
       this.#receive(answer);
       return;
     }
-    const listed = this.images.find((image) => image.id === id);
-    if (id !== this.current?.id) return;
+    this.#known(id, answer);
+    if (id !== this.image?.id) return;
     for (const number of answer.removed) {
       this.objects.delete(number);
       this.selected.delete(number);
       this.recipes.delete(number);
     }
-    for (const object of answer.changed) this.objects.set(object.number, object);
-    const { revision, annotated, can_undo, can_redo } = answer;
-    Object.assign(this.image, { revision, annotated, can_undo, can_redo });
-    if (listed) Object.assign(listed, { annotated, objects: this.objects.size });
+    for (const object of answer.changed) {
+      this.objects.set(object.number, object);
+      this.recipes.delete(object.number); // what had led to it leads there no more
+    }
+    const { revision, annotated, done, can_undo, can_redo } = answer;
+    Object.assign(this.image, { revision, annotated, done, can_undo, can_redo });
     this.#touched();
+  }
+
+  // What is newest of an image, be it shown or not.
+  #known(id, { revision, annotated, done, count }) {
+    this.#revisions.set(id, Math.max(revision, this.#revisions.get(id) ?? 0));
+    const listed = this.images.find((image) => image.id === id);
+    if (listed) Object.assign(listed, { annotated, done, objects: count });
+    this.changed();
   }
 
   // Somebody else has done something.
   async heard({ id, act, ...answer }) {
     if (this.acts.mine(act)) return;
-    const listed = this.images.find((image) => image.id === id);
-    if (id === this.current?.id && answer.revision > this.image?.revision) {
+    if (id === this.image?.id && answer.revision > this.image.revision) {
       this.#receive(await get(`/api/images/${id}`));
       this.trouble("This image was changed in another window");
-    } else if (listed) {
-      listed.annotated = answer.annotated;
+    } else {
+      const listed = this.images.find((image) => image.id === id);
+      if (listed) Object.assign(listed, { annotated: answer.annotated, done: answer.done, objects: answer.count });
       this.changed();
     }
   }
 
-  // After the connection was lost: the image as it is now.
+  // After the connection was lost: the folder as it is now, if it still is the same one.
   async again() {
-    if (this.image && this.acts.waiting === 0) this.#receive(await get(`/api/images/${this.image.id}`));
+    const folder = await get("/api/folder");
+    if (folder.key !== this.folder.key) {
+      this.image = null;
+      this.bitmap = null;
+      this.objects = new Map();
+      this.images = [];
+      this.changed();
+      throw new Error(`Another folder is open at this address now (${folder.path}): reload the page to work on it`);
+    }
+    this.folder = folder;
+    if (this.acts.waiting > 0) return; // its answers tell
+    this.images = folder.images;
+    if (this.image) this.#receive(await get(`/api/images/${this.image.id}`));
+    else if (this.index >= 0) await this.go(this.index);
   }
 
   #touched() {
@@ -204,9 +245,8 @@ export class Session {
     this.#touched();
   }
 
-  do(deed) {
-    const { id } = this.image;
-    return this.acts.do(id, deed, () => this.image.revision);
+  do(deed, id = this.image.id) {
+    return this.acts.do(id, deed);
   }
 
   // Let go of all that is not yet an object.
@@ -221,20 +261,26 @@ export class Session {
     this.changed();
   }
 
-  // Bring what is held to the disk.
-  async flush() {
+  // Bring what is held to the disk; at once, since a second call must not bring it again.
+  flush() {
     clearTimeout(this.settling);
-    if (this.held === null) return null;
     const { held } = this;
-    const { number, label } = held;
-    const gesture = chosen(held);
-    const deed =
-      number === null ? { do: "add", gesture, label: label ?? "particle" } : { do: "replace", number, gesture };
-    const answer = await this.do(deed);
-    if (this.held === held) this.held = null;
-    if (answer?.changed?.length > 0) {
+    if (held === null) return this.flushed;
+    this.held = null;
+    this.flushed = this.commit(held);
+    return this.flushed;
+  }
+
+  async commit(held) {
+    const { id, number, gesture, levels, index } = held;
+    const meant = chosen(held);
+    const deed = number === null ? { do: "add", gesture: meant, label: "particle" } : { do: "replace", number, gesture: meant };
+    this.leaving.add(held);
+    const answer = await this.do(deed, id);
+    this.leaving.delete(held);
+    if (answer?.changed?.length > 0 && id === this.image?.id) {
       const made = answer.changed.at(-1).number;
-      this.recipes.set(made, { gesture: held.gesture, levels: held.levels, index: held.index });
+      this.recipes.set(made, { gesture, levels, index });
       if (number === null) this.select([made]);
     }
     this.changed();
@@ -249,14 +295,25 @@ export class Session {
     return this.ask("solve", { gesture, candidates });
   }
 
+  // While it lasts, the other plane is what is seen and clicked on.
+  blink(begins) {
+    if (begins && !this.image?.difference) return this.show("difference"); // which says so
+    if (begins === this.#blinking) return null;
+    this.#blinking = begins;
+    this.plane = this.plane === "frame" ? "difference" : "frame";
+    return this.show(this.plane);
+  }
+
   async show(plane) {
     if (plane === "difference" && !this.image?.difference) {
       this.trouble("This image has no difference to a reference; `corroscope prepare` makes them");
       return;
     }
     const { id } = this.image;
+    this.#shown += 1; // whoever asked last is shown, whatever comes first
+    const turn = this.#shown;
     const bitmap = await this.pictures.bitmap(id, plane, this.window[plane]);
-    if (this.current?.id !== id) return;
+    if (this.image?.id !== id || turn !== this.#shown) return;
     this.bitmap = bitmap;
     this.changed();
   }
@@ -264,10 +321,9 @@ export class Session {
   snapshot() {
     const shapes = [...this.marks];
     if (this.ghost && !this.held) shapes.push({ rings: this.ghost, style: "ghost" });
-    const hidden = new Set(this.hidden);
-    if (this.held) {
-      shapes.push({ rings: this.held.levels[this.held.index].rings, style: "pending" });
-    }
+    const pending = [...this.leaving, ...(this.held ? [this.held] : [])].filter(({ id }) => id === this.image?.id);
+    shapes.push(...pending.map(({ levels, index }) => ({ rings: levels[index].rings, style: "pending" })));
+    const replaced = pending.map(({ number }) => number).filter((number) => number !== null);
     return {
       view: this.view,
       image: this.image,
@@ -275,11 +331,11 @@ export class Session {
       objects: this.objects,
       version: this.version,
       selected: this.selected,
-      hidden: this.held?.number == null ? this.hidden : hidden.add(this.held.number),
+      hidden: replaced.length > 0 ? new Set([...this.hidden, ...replaced]) : this.hidden,
       opacity: this.outlined ? this.opacity : 0,
       shapes: this.outlined ? shapes : [],
       layers: this.layers,
-      handles: this.handles,
+      handles: this.image ? this.dragged ?? handlesOf(this) : [],
       crosshair: this.crosshair,
       brush: this.brush,
       line: this.line,

@@ -130,13 +130,15 @@ export class Stage {
     );
     const low = { x: (-view.x - MARGIN) / view.scale, y: (-view.y - MARGIN) / view.scale };
     const high = { x: low.x + width / view.scale, y: low.y + height / view.scale };
-    const paths = { particle: new Path2D(), ignore: new Path2D(), selected: new Path2D() };
+    const styles = ["particle", "ignore", "selected", "selectedIgnore"];
+    const paths = Object.fromEntries(styles.map((style) => [style, new Path2D()]));
     for (const object of objects.values()) {
       if (hidden.has(object.number)) continue;
       object.box ??= box(object.rings);
       const { x0, y0, x1, y1 } = object.box;
       if (x1 < low.x || x0 > high.x || y1 < low.y || y0 > high.y) continue;
-      ringsPath(object.rings, paths[selected.has(object.number) ? "selected" : object.label]);
+      const chosen = object.label === "ignore" ? "selectedIgnore" : "selected";
+      ringsPath(object.rings, paths[selected.has(object.number) ? chosen : object.label]);
     }
     for (const { style, path, points } of layers) {
       if (path) stroke(context, path, style, view.scale, opacity);

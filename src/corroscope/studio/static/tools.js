@@ -1,21 +1,19 @@
-// What hands do: intents of pointer and keys, turned into gestures on the session.
+// Intents: what can be done to particles, by whatever hand. Each turns into a gesture or a deed.
 
-import { anchors, holds } from "./outlines.js";
-import { cornerPoint, panned, pixelPoint, toImage, toScreen, zoomed } from "./view.js";
+import { Unreachable } from "./api.js";
+import { holds } from "./outlines.js";
+import { cornerPoint, panned, pixelPoint, toScreen, zoomed } from "./view.js";
 
-const PAN_FROM = 4; // CSS pixels that a press may tremble
 const SETTLE_MS = 350;
-const GRAB = 9;
-const ANCHORS_FROM_SCALE = 6;
+const PATIENCE_MS = 400;
 
 export class Tools {
-  #session;
-  #press = null;
   #asking = false;
-  #pointer = null;
+  #hovered = null;
+  #tracing = null;
 
   constructor(session) {
-    this.#session = session;
+    this.session = session;
   }
 
   // --- looking -------------------------------------------------------------------------------
@@ -28,17 +26,11 @@ export class Tools {
     session.look(zoomed(session.view, factor, at ?? { x: width / 2, y: height / 2 }, Math.min(smallest, 1)));
   }
 
-  get session() {
-    return this.#session;
-  }
-
-  move(rows, cols) {
+  // Move the crosshair; it appears where `from` is.
+  move(rows, cols, from) {
     const { session } = this;
     if (!session.image) return;
-    const [row, col] = session.crosshair ?? [
-      Math.floor(session.image.height / 2), Math.floor(session.image.width / 2),
-    ];
-    const next = session.crosshair ? [row + rows, col + cols] : [row, col];
+    const next = session.crosshair ? [session.crosshair[0] + rows, session.crosshair[1] + cols] : from;
     session.crosshair = [
       Math.min(Math.max(Math.round(next[0]), 0), session.image.height - 1),
       Math.min(Math.max(Math.round(next[1]), 0), session.image.width - 1),
@@ -63,19 +55,19 @@ export class Tools {
 
   // Outline what a click would give; one question at a time, the last place counts.
   hover(point) {
-    this.#pointer = point;
+    this.#hovered = point;
     if (!this.#asking) this.#ask();
   }
 
   async #ask() {
     const { session } = this;
     this.#asking = true;
-    while (this.#pointer !== null) {
-      const point = this.#pointer;
-      this.#pointer = null;
+    while (this.#hovered !== null) {
+      const point = this.#hovered;
+      this.#hovered = null;
       const idle =
         session.tool === "click" && !session.picker && !session.held && session.image && session.within(point) &&
-        session.points.length === 0 && !this.objectAt(point);
+        session.points.length === 0 && !this.taken(point);
       let rings = null;
       if (idle) {
         try {
@@ -100,31 +92,64 @@ export class Tools {
     return found;
   }
 
-  // --- taking --------------------------------------------------------------------------------
-
-  async take(point, { keep = true } = {}) {
+  // Whether there is a particle already, be it on its way to the disk.
+  taken(point) {
     const { session } = this;
-    await session.flush();
-    const gesture = { kind: "click", plane: session.plane, point, include: [], exclude: [] };
-    const held = await this.#solved(gesture, null);
-    if (held && keep) {
-      session.held = held;
-      session.ghost = null;
-      session.changed();
-    }
-    return held;
+    const at = cornerPoint(point);
+    const coming = [...session.leaving].filter(({ id }) => id === session.image?.id);
+    return this.objectAt(point) !== null || coming.some(({ levels, index }) => holds(levels[index].rings, at));
   }
 
-  async #solved(gesture, number, candidates = false) {
+  // --- taking --------------------------------------------------------------------------------
+
+  async take(point) {
     const { session } = this;
+    session.flush();
+    const gesture = { kind: "click", plane: session.plane, point, include: [], exclude: [] };
+    const held = await this.solved(gesture, null);
+    if (!held) return;
+    if (held.id === session.image?.id && this.taken(point)) return; // by a click just before
+    session.flush();
+    this.#put(held);
+  }
+
+  // What is solved is held, to be mended; of an image that was left meanwhile it is done with.
+  #put(held) {
+    const { session } = this;
+    if (held.id !== session.image?.id) {
+      session.commit(held);
+      return false;
+    }
+    session.held = held;
+    session.ghost = null;
+    session.changed();
+    return true;
+  }
+
+  async solved(gesture, number, candidates = false) {
+    const { session } = this;
+    const { id } = session.image;
+    const late = setTimeout(() => this.#busy(true), PATIENCE_MS);
     try {
       const { levels, best } = await session.solve(gesture, candidates);
       session.trouble("");
-      return { number, gesture, levels, index: best };
+      return { id, number, gesture, levels, index: best };
     } catch (error) {
+      // A click is not lost with the connection: it waits with all else that is not yet saved.
+      if (error instanceof Unreachable && gesture.kind === "click" && number === null) {
+        session.do({ do: "add", gesture, label: "particle" }, id);
+      }
       session.trouble(error.message);
       return null;
+    } finally {
+      clearTimeout(late);
+      this.#busy(false);
     }
+  }
+
+  #busy(busy) {
+    this.session.busy = busy;
+    this.session.changed();
   }
 
   get single() {
@@ -139,21 +164,20 @@ export class Tools {
     if (!single) return null;
     const { number } = single;
     const known = session.recipes.get(number);
-    if (known) return { number, ...known };
+    if (known) return { id: session.image.id, number, ...known };
     const gesture = {
       kind: "click", plane: session.plane, point: single.at, include: [], exclude: [],
       area_px: single.area_px,
     };
-    return this.#solved(gesture, number);
+    return this.solved(gesture, number);
   }
 
   async step(by) {
     const { session } = this;
-    await this.#press?.taking;
     let held = await this.#recipe();
     if (held && held.levels.some((level) => level.method)) {
       const { method: _, ...gesture } = held.gesture;
-      held = await this.#solved(gesture, held.number);
+      held = await this.solved(gesture, held.number);
     }
     if (!held) return;
     const index = Math.min(Math.max(held.index + by, 0), held.levels.length - 1);
@@ -167,7 +191,7 @@ export class Tools {
     if (!held || held.gesture.kind !== "click") return;
     if (!held.levels.some((level) => level.method)) {
       const { level: _, ...gesture } = held.gesture;
-      const found = await this.#solved(gesture, held.number, true);
+      const found = await this.solved(gesture, held.number, true);
       if (!found) return;
       held = { ...found, index: 0 };
     }
@@ -177,15 +201,12 @@ export class Tools {
     session.announce(`candidate ${index + 1} of ${count}: ${held.levels[index].method}`);
   }
 
-  // Show it at once; to the disk when nothing more comes.
+  // Show it at once; to the disk when nothing more comes. A new one waits for its button.
   #hold(held) {
     const { session } = this;
     clearTimeout(session.settling);
-    session.held = held;
-    session.changed();
-    if (held.number !== null || this.#press === null) {
-      session.settling = setTimeout(() => session.flush(), SETTLE_MS);
-    }
+    if (!this.#put(held)) return;
+    if (held.number !== null) session.settling = setTimeout(() => session.flush(), SETTLE_MS);
   }
 
   async correct(which, point) {
@@ -205,12 +226,8 @@ export class Tools {
       return;
     }
     const { method: _, ...clean } = held.gesture;
-    const gesture = {
-      ...clean,
-      [which]: [...clean[which], point],
-      area_px: clean.area_px ?? null,
-    };
-    const found = await this.#solved(gesture, held.number);
+    const gesture = { ...clean, [which]: [...clean[which], point], area_px: clean.area_px ?? null };
+    const found = await this.solved(gesture, held.number);
     if (found) this.#hold(found);
   }
 
@@ -218,56 +235,58 @@ export class Tools {
 
   async addPoint(point) {
     const { session } = this;
-    await session.flush();
-    if (session.tool !== "points") this.use("points");
+    if (session.tool !== "points") {
+      session.flush();
+      this.use("points");
+    }
     session.points.push(point);
     await this.#tracePoints();
   }
 
-  async #tracePoints() {
-    const { session } = this;
-    this.showHandles();
-    if (session.points.length < 2) return;
-    const gesture = this.#pointsGesture(session.points, session.excluded);
-    const held = await this.#solved(gesture, null);
-    if (held) session.held = held;
-    session.changed();
+  dropPoint() {
+    this.session.points.pop();
+    return this.#tracePoints();
   }
 
-  #pointsGesture(points, excluded = [], inside = null) {
-    return { kind: "points", plane: this.session.plane, points, excluded, inside };
+  #tracePoints() {
+    this.#tracing = this.#traced();
+    return this.#tracing;
+  }
+
+  async #traced() {
+    const { session } = this;
+    session.held = null; // the contour through one point less
+    session.changed();
+    const { points } = session;
+    const count = points.length;
+    if (count < 2) return;
+    const held = await this.solved(this.throughPoints(points, session.excluded), null);
+    const newest = session.points === points && points.length === count && held?.id === session.image?.id;
+    if (held && newest) this.#put(held);
+  }
+
+  throughPoints(points, excluded = [], inside = null) {
+    return { kind: "points", plane: this.session.plane, points: [...points], excluded: [...excluded], inside };
   }
 
   async finish() {
     const { session } = this;
-    if (session.tool === "points" && session.points.length < 2) {
+    if (session.points.length < 2) {
       session.trouble("A contour needs two points at least");
       return;
     }
-    await session.flush();
-    session.points = [];
-    session.excluded = [];
-    if (session.tool === "points") this.use("click");
-    this.showHandles();
+    await this.#tracing;
+    if (!session.held) return; // it could not be drawn, and said why
+    session.flush();
+    this.use("click");
   }
 
-  showHandles() {
-    const { session, single } = this;
-    session.handles = [];
-    if (session.tool === "points") {
-      session.handles.push(...session.points.map((point) => ({ kind: "point", point })));
-      session.handles.push(...session.excluded.map((point) => ({ kind: "exclude", point })));
-    } else if (single && session.view.scale >= ANCHORS_FROM_SCALE && session.tool === "click") {
-      const gesture = session.recipes.get(single.number)?.gesture;
-      const points =
-        gesture?.kind === "points" ? gesture.points
-          : anchors(single.rings, Math.min(Math.max(Math.round(Math.sqrt(single.area_px)), 4), 10));
-      session.handles.push(...points.map((point) => ({ kind: "point", point })));
-      for (const kind of ["exclude", "include"]) {
-        session.handles.push(...(gesture?.[kind] ?? []).map((point) => ({ kind, point })));
-      }
-    }
-    session.changed();
+  // Another contour through dragged points.
+  async drag(points, number, inside) {
+    const { session } = this;
+    const excluded = session.tool === "points" ? session.excluded : [];
+    const held = await this.solved(this.throughPoints(points, excluded, inside), number);
+    if (held) this.#put(held);
   }
 
   // --- tools ---------------------------------------------------------------------------------
@@ -277,7 +296,6 @@ export class Tools {
     session.tool = session.tool === tool && tool !== "click" ? "click" : tool;
     session.release();
     session.brush = { pixels: [], erase: session.tool === "eraser" };
-    this.showHandles();
   }
 
   async drawLine(start, end) {
@@ -287,11 +305,11 @@ export class Tools {
       session.trouble("Select the particle to cut first");
       return;
     }
+    this.use("click");
     const answer = await session.do({
       do: "split", number: single.number, start: pixelPoint(start), end: pixelPoint(end),
     });
-    if (answer?.changed) session.select(answer.changed.map((object) => object.number));
-    this.use("click");
+    this.#selectChanged(answer);
   }
 
   async paint(pixels) {
@@ -299,16 +317,15 @@ export class Tools {
     const inside = pixels.filter(([row, col]) => session.within([row, col]));
     const erase = session.tool === "eraser";
     session.brush = { pixels: [], erase };
+    session.changed();
     if (inside.length === 0) return;
     if (erase && !single) {
       session.trouble("Select the particle to erase from first");
-      session.changed();
       return;
     }
-    const deed = { do: "stroke", number: single?.number ?? null, pixels: inside, erase };
-    const answer = await session.do(deed);
-    if (answer?.changed?.length > 0) session.select([answer.changed.at(-1).number]);
-    this.showHandles();
+    // A stroke that does not touch the selected particle is another particle.
+    const number = single && (erase || inside.some((pixel) => touches(single, pixel))) ? single.number : null;
+    this.#selectChanged(await session.do({ do: "stroke", number, pixels: inside, erase }));
   }
 
   async several(what) {
@@ -328,10 +345,20 @@ export class Tools {
       deed = "particle";
     }
     const answer = await session.do({ do: deed, numbers });
-    if (answer?.changed && what !== "remove") {
-      session.select(answer.changed.map((object) => object.number));
-    }
-    this.showHandles();
+    if (what !== "remove") this.#selectChanged(answer);
+  }
+
+  // What is done with the image as a whole.
+  async whole(what) {
+    const { session } = this;
+    session.flush();
+    this.#selectChanged(await session.do({ do: what }));
+  }
+
+  #selectChanged(answer) {
+    const changed = answer?.changed ?? [];
+    const here = changed.map(({ number }) => number).filter((number) => this.session.objects.has(number));
+    if (here.length > 0) this.session.select(here);
   }
 
   selectNext(by) {
@@ -343,7 +370,6 @@ export class Tools {
     session.select([next]);
     session.crosshair = session.objects.get(next).at.map(Math.round);
     this.#follow();
-    this.showHandles();
   }
 
   alsoSelect(point) {
@@ -353,172 +379,11 @@ export class Tools {
     const numbers = new Set(session.selected);
     if (!numbers.delete(object.number)) numbers.add(object.number);
     session.select(numbers);
-    this.showHandles();
   }
+}
 
-  // --- pointer -------------------------------------------------------------------------------
-
-  async down(event, screen) {
-    const { session } = this;
-    if (!session.image) return;
-    const at = toImage(session.view, screen);
-    const point = pixelPoint(at);
-    session.crosshair = null;
-    this.#press = { screen, view: session.view, button: event.button, what: "pan" };
-    if (session.picker) {
-      if (event.button === 0) this.#press.picked = point;
-      return;
-    }
-    if (event.button === 2) {
-      this.#press = null;
-      if (session.within(point)) await this.correct("exclude", point);
-      return;
-    }
-    if (event.button !== 0 || !session.within(point)) return;
-    const handle = this.#handleAt(screen);
-    if (event.altKey && (event.ctrlKey || event.metaKey)) {
-      this.#press = null;
-      this.alsoSelect(point);
-    } else if (event.altKey) {
-      this.#press = null;
-      await this.correct("include", point);
-    } else if (event.ctrlKey || event.metaKey) {
-      this.#press = null;
-      const object = this.objectAt(point);
-      if (object) {
-        session.select([object.number]);
-        await this.several("remove");
-      }
-    } else if (event.shiftKey || (session.tool === "points" && handle < 0)) {
-      this.#press = null;
-      await this.addPoint(point);
-    } else if (session.tool === "points" && handle === 0 && session.points.length > 1) {
-      this.#press = null;
-      await this.finish();
-    } else if (handle >= 0) {
-      this.#press = { ...this.#press, what: "handle", handle, points: this.#handlePoints() };
-    } else if (session.tool === "brush" || session.tool === "eraser") {
-      this.#press = { ...this.#press, what: "brush" };
-      this.#brushTo(at, at);
-    } else if (session.tool === "split") {
-      this.#press = { ...this.#press, what: "line" };
-      session.line = [at, at];
-    } else {
-      const object = this.objectAt(point);
-      const press = this.#press;
-      press.what = object ? "select" : "click";
-      if (object) {
-        session.select([object.number]);
-        this.showHandles();
-      } else {
-        press.taking = this.take(point);
-      }
-    }
-    session.changed();
-  }
-
-  moveTo(screen) {
-    const { session } = this;
-    if (!session.image) return;
-    const at = toImage(session.view, screen);
-    const press = this.#press;
-    if (press === null) {
-      this.hover(pixelPoint(at));
-      return;
-    }
-    const [dx, dy] = [screen.x - press.screen.x, screen.y - press.screen.y];
-    if (press.what === "brush") {
-      this.#brushTo(toImage(session.view, press.last ?? press.screen), at);
-      press.last = screen;
-    } else if (press.what === "line") {
-      session.line = [session.line[0], at];
-    } else if (press.what === "handle") {
-      press.points[press.handle] = pixelPoint(at);
-      this.#dragHandle(press);
-    } else if (press.panning || Math.hypot(dx, dy) > PAN_FROM) {
-      if (!press.panning && press.what === "click") {
-        Promise.resolve(press.taking).then(() => session.release());
-      }
-      press.panning = true;
-      session.look(panned(press.view, dx, dy));
-    }
-    session.changed();
-  }
-
-  async up() {
-    const { session } = this;
-    const press = this.#press;
-    this.#press = null;
-    if (press === null || press.panning) return;
-    if (press.picked) {
-      session.picker?.(press.picked);
-    } else if (press.what === "click") {
-      await press.taking;
-      await session.flush();
-      this.showHandles();
-    } else if (press.what === "brush") {
-      await this.paint(session.brush.pixels);
-    } else if (press.what === "line") {
-      await this.drawLine(...session.line);
-    } else if (press.what === "handle") {
-      await press.solving;
-      await session.flush();
-      this.showHandles();
-    }
-  }
-
-  // The wheel steps through the levels while a particle is held, and zooms otherwise.
-  wheel(event, screen) {
-    if (this.#press?.what === "click" && !this.#press.panning) this.step(event.deltaY < 0 ? 1 : -1);
-    else this.zoom(1.0015 ** -event.deltaY, screen);
-  }
-
-  get pressed() {
-    return this.#press !== null;
-  }
-
-  #handleAt(screen) {
-    return this.session.handles.findIndex(({ kind, point }) => {
-      const at = toScreen(this.session.view, cornerPoint(point));
-      return kind === "point" && Math.hypot(at.x - screen.x, at.y - screen.y) <= GRAB;
-    });
-  }
-
-  #handlePoints() {
-    return this.session.handles.filter(({ kind }) => kind === "point").map(({ point }) => point);
-  }
-
-  // One question at a time; the last place counts.
-  #dragHandle(press) {
-    const { session, single } = this;
-    session.handles = press.points.map((point) => ({ kind: "point", point }));
-    if (session.tool === "points") session.points = press.points;
-    press.wanted = [...press.points];
-    press.solving ??= (async () => {
-      while (press.wanted) {
-        const points = press.wanted;
-        press.wanted = null;
-        const inside = session.tool === "points" ? null : single?.at ?? null;
-        const number = session.tool === "points" ? null : single?.number ?? null;
-        const held = await this.#solved(this.#pointsGesture(points, session.excluded, inside), number);
-        if (held) session.held = held;
-        session.changed();
-      }
-      press.solving = null;
-    })();
-  }
-
-  #brushTo(from, to) {
-    const { pixels } = this.session.brush;
-    const steps = Math.max(1, Math.ceil(2 * Math.hypot(to.x - from.x, to.y - from.y)));
-    const known = new Set(pixels.map(String));
-    for (let k = 0; k <= steps; k += 1) {
-      const pixel = [
-        Math.floor(from.y + ((to.y - from.y) * k) / steps),
-        Math.floor(from.x + ((to.x - from.x) * k) / steps),
-      ];
-      if (!known.has(String(pixel))) pixels.push(pixel);
-      known.add(String(pixel));
-    }
-  }
+// Whether a pixel is one of an object's, or beside one.
+function touches({ rings }, [row, col]) {
+  const near = [-1, 0, 1];
+  return near.some((dr) => near.some((dc) => holds(rings, cornerPoint([row + dr, col + dc]))));
 }

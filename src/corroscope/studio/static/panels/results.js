@@ -8,7 +8,7 @@ import { keyOf } from "../keymap.js";
 import { ParticleTable } from "../particle_table.js";
 import { centred, cornerPoint } from "../view.js";
 
-const NOTHING = { frame: null, segmented: false, remark: "", rows: [], rings: [], trails: [] };
+const NOTHING = { frame: null, segmented: false, remark: "", rows: [], rings: [], taken: [], trails: [] };
 const CLOSE = 8; // screen pixels to a pixel where one is led to a particle
 const PLOT = 344;
 const STAGES = { align: "Aligning", segment: "Finding particles" };
@@ -23,6 +23,8 @@ export class Results {
   #told = null;
   #found = { ...NOTHING, columns: [] };
   #asked = 0;
+  #seen = null; // revision of the image when it was asked what was found in it
+  #own = null; // size of a pixel that the folder was told
   active = false;
 
   constructor(session, tools) {
@@ -108,6 +110,12 @@ export class Results {
     if (this.active && this.#listed) this.#look();
   }
 
+  // What is annotated by now decides what can be taken.
+  update() {
+    const { image } = this.#session;
+    if (this.active && this.#told && image && image.revision !== this.#seen) this.#look();
+  }
+
   #choose(number) {
     this.#number = number;
     return this.#describe().catch((error) => this.#session.trouble(error.message));
@@ -137,6 +145,7 @@ export class Results {
     const session = this.#session;
     const asked = ++this.#asked;
     const { image } = session;
+    this.#seen = image?.revision ?? null;
     this.reach.textContent = `± ${this.around.value} frames`;
     let found = { ...NOTHING };
     let problem = null;
@@ -189,9 +198,12 @@ export class Results {
     const at = this.active ? this.#found.rows.findIndex(([number]) => number === this.table.chosen) : -1;
     if (at >= 0) session.marks.push({ rings: this.#found.rings[at], style: "found-chosen" });
     const count = this.#found.rows.length;
-    this.takeAll.textContent = `Take ${count === 1 ? "it" : `all ${count}`} as annotation`;
-    this.takeAll.disabled = count === 0;
-    this.takeOne.disabled = at < 0;
+    const { taken } = this.#found;
+    const none = count > 0 && taken.every(Boolean);
+    this.takeAll.textContent = none ? `${count === 1 ? "It is" : `All ${count} are`} annotated`
+      : `Take ${count === 1 ? "it" : `all ${count}`} as annotation`;
+    this.takeAll.disabled = count === 0 || none;
+    this.takeOne.disabled = at < 0 || taken[at];
     session.changed();
   }
 
@@ -222,6 +234,7 @@ export class Results {
     await session.flush();
     const answer = await session.do({ do: "take", result: this.#number, particles });
     if (answer?.changed) session.announce(`${answer.changed.length} taken as annotation; ${keyOf("undo")} takes that back`);
+    this.update();
   }
 
   // --- runs ----------------------------------------------------------------------------------
@@ -257,8 +270,8 @@ export class Results {
     if (!this.unfinished.hidden) this.unfinished.replaceChildren(this.unfinished.firstChild, command(listed.command));
     for (const part of [this.image, this.plots, this.made]) part.hidden = this.#told === null;
     this.#showRun();
+    this.#measure();
     if (this.#told === null) return;
-    if (this.#session.folder) this.#session.folder.pixel_size_um ??= this.#told.pixel_size_um;
     const { made, frames, sizes, overview, number, name } = this.#told;
     const gaps = frames.filter(({ particles }) => particles === null).length;
     const median = sizes.median === null ? "–" : `${sizes.median} ${sizes.unit}`;
@@ -273,6 +286,14 @@ export class Results {
     this.picture.replaceChildren(...(overview ? [element("h2", {}, "Overview"),
       element("a", { href: address, target: "_blank", rel: "noopener" },
         element("img", { src: address, className: "whole", alt: `Overview of ${name}, in a window of its own: the last frame, where particles have been, their number and sizes` }))] : []));
+  }
+
+  // What the folder was told goes before what the chosen result was.
+  #measure() {
+    const { folder } = this.#session;
+    if (!folder) return;
+    if (this.#own?.folder !== folder) this.#own = { folder, pixelSize: folder.pixel_size_um };
+    folder.pixel_size_um = this.#own.pixelSize ?? this.#told?.pixel_size_um ?? null;
   }
 
   // A run at work is what one waits for: it stands first.

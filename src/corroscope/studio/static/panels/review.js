@@ -8,7 +8,6 @@ export const title = "Review";
 
 export class Review {
   #session;
-  #tools;
   #proposals = [];
   #at = 0;
   #for = null;
@@ -18,9 +17,8 @@ export class Review {
   #by = "contrast";
   active = false;
 
-  constructor(session, tools, toAnnotate) {
+  constructor(session, toAnnotate) {
     this.#session = session;
-    this.#tools = tools;
     this.toAnnotate = toAnnotate;
     this.status = element("p", { role: "status", id: "review-status" });
     this.bar = element("progress", { max: 1, value: 0, "aria-label": "Proposals judged" });
@@ -46,8 +44,15 @@ export class Review {
 
   activate(active) {
     this.active = active;
-    if (active && this.#for !== this.#session.image?.id) this.ask(this.#by);
+    this.#session.picker = active ? () => {} : null; // a click here would take what is not proposed
+    if (active && this.#for !== this.#newest) this.ask(this.#by);
     this.mark();
+  }
+
+  // What proposals are for: whatever is done to the image elsewhere, they may be others.
+  get #newest() {
+    const { image, plane } = this.#session;
+    return image && `${image.id}/${image.revision}/${plane}`;
   }
 
   onImage() {
@@ -61,7 +66,7 @@ export class Review {
     const { image } = this.#session;
     if (!image) return;
     this.#by = by;
-    this.#for = image.id;
+    this.#for = this.#newest;
     this.#proposals = [];
     this.#busy = true;
     this.mark();
@@ -95,6 +100,7 @@ export class Review {
         const answer = await session.do({ do: "add", gesture: proposal.gesture });
         if (!answer) return null;
         made = answer.changed?.at(-1)?.number ?? null;
+        this.#for = this.#newest;
       }
       this.#told(await session.ask("verdict", {
         key: proposal.key, verdict, by: this.#by, score: proposal.score,
@@ -109,23 +115,27 @@ export class Review {
     return made;
   }
 
+  // Accept it, and go to where it is in the tab that mends.
   async edit() {
-    const made = await this.verdict("accept");
+    const proposal = this.current;
+    const made = (await this.verdict("accept")) ?? proposal?.hides[0] ?? null;
     if (made === null) return;
     this.toAnnotate();
     this.#session.select([made]);
-    this.#tools.showHandles();
+    this.#look(proposal);
   }
 
   // Bring the proposal into the middle.
   #show() {
-    const session = this.#session;
     const proposal = this.current;
-    if (proposal && this.active) {
-      session.view = centred(cornerPoint(proposal.at), Math.min(Math.max(session.view.scale, 10), 20), session.stage.size);
-      session.crosshair = null;
-    }
+    if (proposal && this.active) this.#look(proposal);
     this.mark();
+  }
+
+  #look({ at }) {
+    const session = this.#session;
+    session.crosshair = null;
+    session.look(centred(cornerPoint(at), Math.min(Math.max(session.view.scale, 10), 20), session.stage.size));
   }
 
   mark() {

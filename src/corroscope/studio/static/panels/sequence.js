@@ -9,12 +9,10 @@ export const title = "Sequence";
 
 export class Sequence {
   #session;
-  #tools;
   #shown = false;
 
-  constructor(session, tools) {
+  constructor(session) {
     this.#session = session;
-    this.#tools = tools;
     this.slider = element("input", {
       type: "range", id: "time", min: 0, step: 1, value: 0,
       oninput: () => this.#session.go(Number(this.slider.value)),
@@ -70,11 +68,8 @@ export class Sequence {
     const answer = await session.do({ do: "propagate", source: before.id, plane: session.plane });
     if (!answer?.changed) return;
     const numbers = answer.changed.map((object) => object.number);
-    session.announce(numbers.length > 0
-      ? `${numbers.length} of the particles before were found again`
-      : "None of the particles before was found again");
+    session.announce(`${numbers.length} of the particles before were found again`);
     session.select(numbers);
-    this.#tools.showHandles();
   }
 
   update() {
