@@ -75,7 +75,7 @@ def opened(
     try:
         page.goto(link)
         yield page
-        assert not checked or complaints == []
+        assert not checked or complaints == [], complaints
     finally:
         context.close()
 

@@ -97,10 +97,15 @@ def test_nothing_outlives_the_studio(tmp_path: Path, name: str, code: int, patie
     with _running(_STUDIO, str(folder), patient) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert "http://" in process.stdout.readline()
+        link = process.stdout.readline().split(": ", 1)[1].strip()
         _wait((tmp_path / "child").exists)
         child = int((tmp_path / "child").read_text())
-        process.send_signal(getattr(signal, name))
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        browser.open(link, timeout=60).close()
+        with browser.open(f"{link.split('?')[0]}api/events", timeout=60) as events:
+            assert b"hello" in events.readline()
+            process.send_signal(getattr(signal, name))
+            assert events.read().endswith(b"\n\n")  # the page is let go, not cut off
         _wait((tmp_path / "asked").exists)
         if patient == "stubborn":
             process.send_signal(getattr(signal, name))  # nobody waits as long as it would

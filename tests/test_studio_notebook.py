@@ -94,7 +94,7 @@ def test_a_click_in_the_frame_is_an_annotation_in_the_kernel(
         _click_in_frame(page, SPECK)
         saved = page.frame_locator("iframe").locator("#saved")
         expect(saved).to_have_attribute("data-state", "saved")
-        expect(page.frame_locator("iframe").locator("#progress")).to_have_text("1 of 2 annotated")
+        expect(page.frame_locator("iframe").locator("#images .mark").first).to_have_text("◐")
         (image,) = annotator.annotations
         assert image.name == "a.png"
         (found,) = image.instances
@@ -103,9 +103,9 @@ def test_a_click_in_the_frame_is_an_annotation_in_the_kernel(
         keep_screenshot(page, f"notebook-{name}")
         with page.expect_popup() as popup:  # the same, in a tab
             page.get_by_role("link", name="Open in a tab of its own").click()
-        expect(popup.value.locator("#progress")).to_have_text("1 of 2 annotated")
+        expect(popup.value.locator("#images .mark").first).to_have_text("◐")
         page.reload()
-        expect(page.frame_locator("iframe").locator("#progress")).to_have_text("1 of 2 annotated")
+        expect(page.frame_locator("iframe").locator("#images .mark").first).to_have_text("◐")
     assert annotator.annotations == [image] == read_annotations(folder)
 
 
@@ -121,7 +121,7 @@ def test_elsewhere_the_notebook_tells_what_to_do(folder: Path, browser: Browser)
             expect(page.get_by_text("annotate on your own machine")).to_be_visible()
         keep_screenshot(page, "notebook-elsewhere")
         page.goto(annotator.link)  # as if typed
-        expect(page.locator("#progress")).to_have_text("0 of 2 annotated")
+        expect(page.locator("#progress")).to_have_text("0 of 2 done")
         page.context.close()
 
 
@@ -146,7 +146,7 @@ def test_another_site_cannot_hold_the_annotator(folder: Path, browser: Browser) 
     with Annotator(folder) as annotator:
         page = browser.new_context().new_page()
         page.goto(annotator.link)  # so that there is a cookie
-        expect(page.locator("#progress")).to_have_text("0 of 2 annotated")
+        expect(page.locator("#progress")).to_have_text("0 of 2 done")
         for link in (annotator.link, annotator.link.split("?")[0]):
             page.route(
                 "http://evil.example/",
@@ -167,7 +167,7 @@ def test_what_the_command_serves_no_page_can_hold(folder: Path, browser: Browser
     with studio(folder) as served, page_with(_frame(served.link)) as port:
         page = browser.new_context().new_page()
         page.goto(served.link)
-        expect(page.locator("#progress")).to_have_text("0 of 2 annotated")
+        expect(page.locator("#progress")).to_have_text("0 of 2 done")
         page.goto(f"http://127.0.0.1:{port}/")
         assert page.frame_locator("#held").locator("#drawing").count() == 0
         page.context.close()

@@ -657,8 +657,9 @@ def test_links_out_of_the_folder_are_not_followed(served: Served, tmp_path: Path
     assert list(outside.iterdir()) == []
     (folder / "dataset").unlink()
     decide(served, "keep")
-    for name in ("patches.jsonl", "index.csv", "a_r00_c01.png", "a_r00_c02_mask.png"):
-        annotate(served, SPECK)
+    names = ("patches.jsonl", "index.csv", "a_r00_c01.png", "a_r00_c02_mask.png")
+    for number, name in enumerate(names):
+        annotate(served, (SPECK[0], SPECK[1] + number))
         (outside / name).write_text("mine")
         (folder / "dataset" / name).unlink(missing_ok=True)
         (folder / "dataset" / name).symlink_to(outside / name)

@@ -227,6 +227,17 @@ def test_unknown_numbers_are_not_found(served: Served) -> None:
     assert served.get("/api/results/1/masks").status == 404
 
 
+def test_a_result_without_an_overview_shows_none(folder: Path, served: Served) -> None:
+    picture = folder / "results/run1/overview.png"
+    for content in (b"GIF89a", None):
+        if content is None:
+            picture.unlink()
+        else:
+            picture.write_bytes(content)
+        assert not served.get("/api/results/1").content["overview"]
+        assert served.get("/api/results/1/overview").status == 404
+
+
 def _break_frames(result: Path) -> None:
     (result / "frames.parquet").write_bytes(b"PAR1 no table PAR1")
 

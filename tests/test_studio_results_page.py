@@ -1,5 +1,6 @@
 """The Results tab in a browser: a run from the page, and its particles in picture and table."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,10 @@ def test_particles_are_taken_and_the_page_breaks_no_rule(browser: Browser, folde
         page.locator("#take-all").click()
         expect(page.locator("#hint")).to_contain_text("taken as annotation")
         expect(page.locator("#saved")).to_have_attribute("data-state", "saved")
+        expect(page.locator("#take-all")).to_be_disabled()
+        expect(page.locator("#take-all")).to_contain_text("annotated")
+        page.keyboard.press("n")
+        expect(page.locator("#take-one")).to_be_disabled()
         mask = read_frame(folder / f"results/run1/masks/{Path(name).stem}_mask.png") > 0
         (image,) = [each for each in read_annotations(folder) if each.name == name]
         assert sum(one.area_px for one in image.instances) == mask.sum()
@@ -140,6 +145,42 @@ def test_particles_are_taken_and_the_page_breaks_no_rule(browser: Browser, folde
         page.locator("#tab-annotate").click()
         page.locator("#undo").click()
         expect(page.locator("#redo")).to_be_enabled()
+        page.locator("#tab-results").click()
+        expect(page.locator("#take-all")).to_be_enabled()
+
+
+# The panel beside a session of the test's own, whose folder was told a size or none.
+_SIZES = """
+async (own) => {
+  const { Results } = await import("/static/panels/results.js");
+  const session = { folder: { pixel_size_um: own }, image: null, images: [], marks: [],
+                    tool: "click", changed() {}, trouble(text) { throw new Error(text); } };
+  const panel = new Results(session, { use() {} });
+  panel.activate(true);
+  await panel.refresh();
+  const sizes = [];
+  for (const number of [1, 2, 3, 1]) {
+    panel.choice.value = number;
+    panel.choice.dispatchEvent(new Event("change"));
+    await panel.refresh(); // which waits for the answer
+    sizes.push(session.folder.pixel_size_um);
+  }
+  return sizes;
+}
+"""
+
+
+def test_the_scale_is_that_of_the_folder_or_of_the_chosen_result(
+    browser: Browser, folder: Path
+) -> None:
+    for name, size in (("run2", 0.25), ("run3", None)):
+        copy = Path(shutil.copytree(folder / "results/run1", folder / "results" / name))
+        manifest = json.loads((copy / "manifest.json").read_text())
+        manifest["settings"]["pixel_size_um"] = size
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+    with studio(folder) as served, opened(browser, served.link) as page:
+        assert page.evaluate(_SIZES, None) == [0.5, 0.25, None, 0.5]
+        assert page.evaluate(_SIZES, 0.42) == [0.42] * 4
 
 
 def test_what_cannot_be_shown_says_what_to_do(browser: Browser, folder: Path) -> None:

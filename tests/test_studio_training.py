@@ -393,3 +393,11 @@ def test_a_damaged_run_does_not_hide_the_others(
     assert (found["status"], other["status"]) == ("failed", "running")
     assert "manifest.json: cannot be read" in found["problem"] or "damaged" in found["problem"]
     assert served.get("/api/training/2").status == 422
+
+
+@pytest.mark.parametrize("figures", ["", "[]", "{}", '{"threshold": "high"}'])
+def test_damaged_figures_are_told(served: Served, folder: Path, figures: str) -> None:
+    (_made_run(folder) / "metrics.json").write_text(figures)
+    (run,) = _state(served)["runs"]
+    assert run["status"] == "failed"
+    assert run["problem"].endswith("metrics.json: cannot be read; start anew")

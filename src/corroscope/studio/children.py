@@ -15,6 +15,9 @@ from corroscope.errors import StudioError
 PATIENCE_S: Final = 15.0
 """How long a command may take to stop when the studio is closed."""
 
+INTERRUPTED: Final = 130
+"""What a command returns that was stopped."""
+
 _LOOK_S: Final = 0.5
 _TAIL_BYTES: Final = 1 << 14
 

@@ -18,7 +18,7 @@ from corroscope.learning.runs import METRICS, run_folders
 from corroscope.learning.settings import make_settings
 from corroscope.settings import merge_settings, parse_setting
 from corroscope.studio.answers import Answer
-from corroscope.studio.children import PATIENCE_S, Child
+from corroscope.studio.children import INTERRUPTED, PATIENCE_S, Child
 from corroscope.studio.trained import (
     blank,
     overview,
@@ -33,7 +33,6 @@ LOG: Final = "train.log"
 """What the process said on standard error; of the newest one only."""
 
 _NEEDED: Final = ("torch", "lightning", "onnx", "tensorboard")
-_INTERRUPTED: Final = 130
 _LOOK_S: Final = 0.1
 
 
@@ -192,7 +191,7 @@ class Training:
     def _problem(self) -> str:
         """Why the process ended, if nobody wanted it to."""
         code = self._child.returncode
-        if code in (None, 0, _INTERRUPTED) or self._stopped:
+        if code in (None, 0, INTERRUPTED) or self._stopped:
             return ""
         line = self._child.last_error_line().removeprefix("corroscope train: ")
         return line or f"the training's process ended without a word (exit code {code})"

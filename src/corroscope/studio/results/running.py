@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from corroscope.errors import StudioError
 from corroscope.outputs import output_folder, write_json
 from corroscope.studio.answers import Answer
-from corroscope.studio.children import Child
+from corroscope.studio.children import INTERRUPTED, Child
 from corroscope.studio.results.result import JOURNAL
 from corroscope.studio.results.results import Results
 from corroscope.studio.workplace import Workplace, within
@@ -25,7 +25,6 @@ LOG: Final = ".log"
 """Endings of what stands beside a result: what was asked for, and standard error."""
 
 _TAKEN: Final = ("", OPTIONS, LOG)
-_INTERRUPTED: Final = 130
 
 
 class Options(BaseModel):
@@ -90,7 +89,7 @@ class Runs:
         problem = None
         if not running and self._child.returncode != 0:
             problem = self._child.last_error_line() or "the run was ended from outside"
-            if self._stopped or self._child.returncode == _INTERRUPTED:
+            if self._stopped or self._child.returncode == INTERRUPTED:
                 problem = f"{self._out.name} was stopped; it goes on where it was"
         return {
             "running": running,

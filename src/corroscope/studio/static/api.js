@@ -1,5 +1,7 @@
 // Asking the server. Every failure is an Error with a line for people.
 
+const AGAIN_MS = 1500;
+
 export class Refused extends Error {
   constructor(status, content) {
     super(content.error ?? `the studio answered ${status}`);
@@ -57,10 +59,16 @@ export async function getPixels(path) {
 }
 
 // Hear of what others do; `onOpen` after every connection, also a renewed one.
-export function listen({ onOpen, onLost, on }) {
+export function listen(told) {
+  const { onOpen, onLost, onRefused, on } = told;
   const source = new EventSource("/api/events");
   source.addEventListener("hello", onOpen);
-  source.addEventListener("error", onLost);
+  source.addEventListener("error", async () => {
+    onLost();
+    if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
+    await get("/api/folder").catch((error) => error instanceof Refused && onRefused(error));
+    setTimeout(() => listen(told), AGAIN_MS);
+  });
   for (const [kind, heard] of Object.entries(on)) {
     source.addEventListener(kind, (event) => heard(JSON.parse(event.data)));
   }

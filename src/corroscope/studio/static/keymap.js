@@ -102,7 +102,6 @@ export function helpContent(singleKeys, onSingleKeys) {
   title.id = "help-title";
   title.textContent = "Keys";
   title.tabIndex = -1;
-  title.autofocus = true; // or the window would open at its end, where the first control is
   const columns = document.createElement("div");
   columns.className = "columns";
   for (const group of new Set(KEYMAP.map((each) => each.group))) {

@@ -51,8 +51,8 @@ const pointer = new Pointer(session, tools);
 // --- panels ----------------------------------------------------------------------------------
 
 const annotate = annotatePanel.make(session, tools);
-const review = new Review(session, () => choose("annotate"));
-const sequence = new Sequence(session);
+const review = new Review(session, tools, () => choose("annotate"));
+const sequence = new Sequence(session, tools);
 const patches = new Patches(session);
 const train = new Train(session);
 const results = new Results(session, tools);
@@ -62,7 +62,7 @@ const panels = {
   sequence: { title: sequenceTitle, panel: sequence.panel, update: () => sequence.update() },
   patches: { title: patchesTitle, panel: patches.panel, update: () => patches.update(), activate: (on) => patches.activate(on) },
   train: { title: trainTitle, panel: train.panel, update: () => train.update(), activate: (on) => train.activate(on) },
-  results: { title: resultsTitle, panel: results.panel, update: () => {}, activate: (on) => results.activate(on) },
+  results: { title: resultsTitle, panel: results.panel, update: () => results.update(), activate: (on) => results.activate(on) },
 };
 let active = null;
 
@@ -137,7 +137,7 @@ function updateList() {
     list.replaceChildren(...session.images.map((image, index) =>
       element("li", {}, element("button", {
         onclick: (event) => {
-          session.go(index);
+          tools.go(index);
           if (event.detail > 0) drawing.focus(); // by pointer: keys are meant for the picture
         },
       }, element("span", { className: "mark", "aria-hidden": "true" }), element("span", {}, ...breakable(image.name))))));
@@ -186,13 +186,8 @@ const middle = () => ({ x: stage.size.width / 2, y: stage.size.height / 2 });
 const moves = { left: [0, -1], right: [0, 1], up: [-1, 0], down: [1, 0], farLeft: [0, -10], farRight: [0, 10], farUp: [-10, 0], farDown: [10, 0] };
 
 const actions = {
-  undo: async () => {
-    if (session.tool === "points" && session.points.length > 0) await tools.dropPoint();
-    else if (session.image.can_undo || session.held || session.leaving.size > 0) await tools.whole("undo");
-  },
-  redo: async () => {
-    if (session.image.can_redo) await tools.whole("redo");
-  },
+  undo: () => tools.whole("undo"),
+  redo: () => tools.whole("redo"),
   done: async () => {
     const { name } = session.image;
     await tools.whole("done");
@@ -231,13 +226,13 @@ const actions = {
     await session.show(other);
   },
   outlines: (down) => { session.outlined = !down; session.changed(); },
-  previousImage: () => session.go(session.index - 1),
-  nextImage: () => session.go(session.index + 1),
+  previousImage: () => tools.inTurn(() => session.go(session.index - 1)),
+  nextImage: () => tools.inTurn(() => session.go(session.index + 1)),
   nextOpen: () => {
     const order = [...session.images.keys()].map((k) => (k + session.index + 1) % session.images.length);
     const open = order.find((k) => !session.images[k].done);
     if (open === undefined) session.announce("Every image is done");
-    else session.go(open);
+    else tools.go(open);
   },
   onion: () => sequence.toggle(),
   propagate: () => sequence.propagate(),
@@ -250,7 +245,10 @@ const actions = {
   undecidePatch: () => patches.takeBack(),
   nextPatch: () => patches.step(1),
   previousPatch: () => patches.step(-1),
-  help: () => byId("help").showModal(),
+  help: () => {
+    byId("help").showModal();
+    byId("help-title").focus(); // or it would open at its end, where the first control is
+  },
 };
 for (const [action, [rows, cols]] of Object.entries(moves)) actions[action] = () => tools.move(rows, cols, cursor());
 
@@ -268,8 +266,8 @@ async function enter() {
   }
   const object = tools.objectAt(point);
   if (object) return session.select([object.number]);
-  await tools.take(point);
-  return session.flush();
+  tools.take(point);
+  return tools.settle();
 }
 
 function screenOf([row, col]) {
@@ -392,13 +390,16 @@ listen({
   onOpen: () => {
     if (connected) return;
     connected = true;
+    session.changed();
     session.trouble("");
     guarded(session.again().then(() => Promise.all([train.refresh(), results.refresh()])));
   },
   onLost: () => {
     connected = false;
+    session.changed();
     session.trouble("The studio does not answer; trying to reach it again");
   },
+  onRefused: (error) => session.trouble(`This page is not let in any more: ${error.message}`),
   on: { ready: () => { session.folder.ready = true; }, image: (content) => guarded(session.heard(content)), training: () => train.refresh(), results: (content) => results.heard(content) },
 });
 addEventListener("beforeunload", (event) => {

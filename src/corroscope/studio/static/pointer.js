@@ -78,9 +78,7 @@ export class Pointer {
     else if (!ctrl) await tools.addPoint(point);
     else {
       const object = tools.objectAt(point);
-      if (!object) return;
-      this.#session.select([object.number]);
-      await tools.several("remove");
+      if (object) await tools.several("remove", [object.number]);
     }
   }
 
@@ -93,7 +91,7 @@ export class Pointer {
       this.#session.select([object.number]);
     } else {
       press.what = "click";
-      press.taking = this.#tools.taken(point) ? null : this.#tools.take(point);
+      press.taking = this.#tools.take(point);
     }
   }
 
@@ -134,8 +132,7 @@ export class Pointer {
     if (press.picked) {
       session.picker?.(press.picked);
     } else if (press.what === "click") {
-      await press.taking;
-      session.flush();
+      await this.#tools.settle();
     } else if (press.what === "brush") {
       await this.#tools.paint(session.brush.pixels);
     } else if (press.what === "line") {
@@ -143,7 +140,7 @@ export class Pointer {
     } else if (press.what === "handle") {
       await press.solving;
       session.dragged = null;
-      if (session.tool !== "points") session.flush();
+      if (session.tool !== "points") await this.#tools.settle();
       session.changed();
     }
   }
@@ -152,7 +149,6 @@ export class Pointer {
   async wheel(event, screen) {
     const press = this.#press;
     if ((press?.what === "click" || press?.what === "select") && !press.panning) {
-      await press.taking;
       await this.#tools.step(event.deltaY < 0 ? 1 : -1);
     } else {
       this.#tools.zoom(1.0015 ** -event.deltaY, screen);

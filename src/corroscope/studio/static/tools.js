@@ -10,10 +10,25 @@ const PATIENCE_MS = 400;
 export class Tools {
   #asking = false;
   #hovered = null;
-  #tracing = null;
+  #last = Promise.resolve();
+  #wanted = -1;
 
   constructor(session) {
     this.session = session;
+  }
+
+  // One intent after the other: each is meant for what those before it have led to, however late
+  // their answers come. An intent must not wait for another one within its turn.
+  inTurn(intent) {
+    const turn = this.#last.then(intent);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  // To another image; of several asked for in a row, the last one only.
+  go(index) {
+    this.#wanted = index;
+    return this.inTurn(() => (this.#wanted === index ? this.session.go(index) : null));
   }
 
   // --- looking -------------------------------------------------------------------------------
@@ -102,28 +117,29 @@ export class Tools {
 
   // --- taking --------------------------------------------------------------------------------
 
-  async take(point) {
+  take(point) {
+    return this.inTurn(() => this.#take(point));
+  }
+
+  // The button was let go: what is held is meant.
+  settle() {
+    return this.inTurn(() => { this.session.flush(); });
+  }
+
+  async #take(point) {
     const { session } = this;
+    if (this.taken(point)) return; // by a click just before
     session.flush();
     const gesture = { kind: "click", plane: session.plane, point, include: [], exclude: [] };
     const held = await this.solved(gesture, null);
-    if (!held) return;
-    if (held.id === session.image?.id && this.taken(point)) return; // by a click just before
-    session.flush();
-    this.#put(held);
+    if (held) this.#put(held);
   }
 
-  // What is solved is held, to be mended; of an image that was left meanwhile it is done with.
   #put(held) {
     const { session } = this;
-    if (held.id !== session.image?.id) {
-      session.commit(held);
-      return false;
-    }
     session.held = held;
     session.ghost = null;
     session.changed();
-    return true;
   }
 
   async solved(gesture, number, candidates = false) {
@@ -172,8 +188,13 @@ export class Tools {
     return this.solved(gesture, number);
   }
 
-  async step(by) {
+  step(by) {
+    return this.inTurn(() => this.#step(by));
+  }
+
+  async #step(by) {
     const { session } = this;
+    await this.#arrived();
     let held = await this.#recipe();
     if (held && held.levels.some((level) => level.method)) {
       const { method: _, ...gesture } = held.gesture;
@@ -185,8 +206,13 @@ export class Tools {
     session.announce(`${held.levels[index].area_px} px, contour ${index + 1} of ${held.levels.length}`);
   }
 
-  async candidate(by) {
+  candidate(by) {
+    return this.inTurn(() => this.#candidate(by));
+  }
+
+  async #candidate(by) {
     const { session } = this;
+    await this.#arrived();
     let held = await this.#recipe();
     if (!held || held.gesture.kind !== "click") return;
     if (!held.levels.some((level) => level.method)) {
@@ -205,15 +231,20 @@ export class Tools {
   #hold(held) {
     const { session } = this;
     clearTimeout(session.settling);
-    if (!this.#put(held)) return;
+    this.#put(held);
     if (held.number !== null) session.settling = setTimeout(() => session.flush(), SETTLE_MS);
   }
 
-  async correct(which, point) {
+  correct(which, point) {
+    return this.inTurn(() => this.#correct(which, point));
+  }
+
+  async #correct(which, point) {
     const { session } = this;
+    await this.#arrived();
     if (session.tool === "points") {
       session.excluded.push(point);
-      await this.#tracePoints();
+      await this.#trace();
       return;
     }
     const held = await this.#recipe();
@@ -233,60 +264,50 @@ export class Tools {
 
   // --- contour points ------------------------------------------------------------------------
 
-  async addPoint(point) {
+  addPoint(point) {
+    return this.inTurn(() => {
+      const { session } = this;
+      if (session.tool !== "points") {
+        session.flush();
+        this.use("points");
+      }
+      session.points.push(point);
+      return this.#trace();
+    });
+  }
+
+  async #trace() {
     const { session } = this;
-    if (session.tool !== "points") {
-      session.flush();
-      this.use("points");
-    }
-    session.points.push(point);
-    await this.#tracePoints();
-  }
-
-  dropPoint() {
-    this.session.points.pop();
-    return this.#tracePoints();
-  }
-
-  #tracePoints() {
-    this.#tracing = this.#traced();
-    return this.#tracing;
-  }
-
-  async #traced() {
-    const { session } = this;
-    session.held = null; // the contour through one point less
+    session.held = null; // the contour through other points
     session.changed();
     const { points } = session;
-    const count = points.length;
-    if (count < 2) return;
+    if (points.length < 2) return;
     const held = await this.solved(this.throughPoints(points, session.excluded), null);
-    const newest = session.points === points && points.length === count && held?.id === session.image?.id;
-    if (held && newest) this.#put(held);
+    if (held && session.points === points) this.#put(held); // or they were let go meanwhile
   }
 
   throughPoints(points, excluded = [], inside = null) {
     return { kind: "points", plane: this.session.plane, points: [...points], excluded: [...excluded], inside };
   }
 
-  async finish() {
-    const { session } = this;
-    if (session.points.length < 2) {
-      session.trouble("A contour needs two points at least");
-      return;
-    }
-    await this.#tracing;
-    if (!session.held) return; // it could not be drawn, and said why
-    session.flush();
-    this.use("click");
+  finish() {
+    return this.inTurn(() => {
+      const { session } = this;
+      if (session.points.length < 2) return session.trouble("A contour needs two points at least");
+      if (!session.held) return null; // it could not be drawn, and said why
+      session.flush();
+      return this.use("click");
+    });
   }
 
   // Another contour through dragged points.
-  async drag(points, number, inside) {
-    const { session } = this;
-    const excluded = session.tool === "points" ? session.excluded : [];
-    const held = await this.solved(this.throughPoints(points, excluded, inside), number);
-    if (held) this.#put(held);
+  drag(points, number, inside) {
+    return this.inTurn(async () => {
+      const { session } = this;
+      const excluded = session.tool === "points" ? session.excluded : [];
+      const held = await this.solved(this.throughPoints(points, excluded, inside), number);
+      if (held) this.#put(held);
+    });
   }
 
   // --- tools ---------------------------------------------------------------------------------
@@ -298,22 +319,28 @@ export class Tools {
     session.brush = { pixels: [], erase: session.tool === "eraser" };
   }
 
-  async drawLine(start, end) {
-    const { session, single } = this;
-    session.line = null;
-    if (!single) {
-      session.trouble("Select the particle to cut first");
-      return;
-    }
-    this.use("click");
-    const answer = await session.do({
-      do: "split", number: single.number, start: pixelPoint(start), end: pixelPoint(end),
+  drawLine(start, end) {
+    this.session.line = null;
+    return this.inTurn(async () => {
+      const { session } = this;
+      await this.#arrived();
+      const { single } = this;
+      if (!single) return session.trouble("Select the particle to cut first");
+      this.use("click");
+      return this.#selectChanged(await session.do({
+        do: "split", number: single.number, start: pixelPoint(start), end: pixelPoint(end),
+      }));
     });
-    this.#selectChanged(answer);
   }
 
-  async paint(pixels) {
-    const { session, single } = this;
+  paint(pixels) {
+    return this.inTurn(() => this.#paint(pixels));
+  }
+
+  async #paint(pixels) {
+    const { session } = this;
+    await this.#arrived();
+    const { single } = this;
     const inside = pixels.filter(([row, col]) => session.within([row, col]));
     const erase = session.tool === "eraser";
     session.brush = { pixels: [], erase };
@@ -328,9 +355,15 @@ export class Tools {
     this.#selectChanged(await session.do({ do: "stroke", number, pixels: inside, erase }));
   }
 
-  async several(what) {
+  // To those that are selected, or to those that are told.
+  several(what, told = null) {
+    return this.inTurn(() => this.#several(what, told));
+  }
+
+  async #several(what, told) {
     const { session } = this;
     await session.flush();
+    if (told) session.select(told);
     if (session.selected.size === 0) {
       session.trouble("Select a particle first");
       return;
@@ -349,10 +382,25 @@ export class Tools {
   }
 
   // What is done with the image as a whole.
-  async whole(what) {
+  whole(what) {
+    return this.inTurn(() => this.#whole(what));
+  }
+
+  async #whole(what) {
     const { session } = this;
-    session.flush();
-    this.#selectChanged(await session.do({ do: what }));
+    if (what === "undo" && session.tool === "points" && session.points.length > 0) {
+      session.points.pop();
+      await this.#trace();
+      return;
+    }
+    await session.flush();
+    const possible = { undo: session.image.can_undo, redo: session.image.can_redo, done: true }[what];
+    if (possible) this.#selectChanged(await session.do({ do: what }));
+  }
+
+  // What was held before this is on the disk, unless it is still being mended.
+  async #arrived() {
+    await this.session.flushed;
   }
 
   #selectChanged(answer) {

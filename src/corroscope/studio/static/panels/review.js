@@ -8,6 +8,7 @@ export const title = "Review";
 
 export class Review {
   #session;
+  #tools;
   #proposals = [];
   #at = 0;
   #for = null;
@@ -17,7 +18,8 @@ export class Review {
   #by = "contrast";
   active = false;
 
-  constructor(session, toAnnotate) {
+  constructor(session, tools, toAnnotate) {
+    this.#tools = tools;
     this.#session = session;
     this.toAnnotate = toAnnotate;
     this.status = element("p", { role: "status", id: "review-status" });
@@ -93,6 +95,10 @@ export class Review {
     const proposal = this.current;
     if (!proposal || this.#busy) return null;
     this.#busy = true;
+    return this.#tools.inTurn(() => this.#judge(proposal, verdict));
+  }
+
+  async #judge(proposal, verdict) {
     const session = this.#session;
     let made = null;
     try {

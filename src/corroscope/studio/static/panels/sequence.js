@@ -9,13 +9,15 @@ export const title = "Sequence";
 
 export class Sequence {
   #session;
+  #tools;
   #shown = false;
 
-  constructor(session) {
+  constructor(session, tools) {
     this.#session = session;
+    this.#tools = tools;
     this.slider = element("input", {
       type: "range", id: "time", min: 0, step: 1, value: 0,
-      oninput: () => this.#session.go(Number(this.slider.value)),
+      oninput: () => this.#tools.go(Number(this.slider.value)),
     });
     this.name = element("p", { className: "quiet" });
     this.onion = element("input", { type: "checkbox", id: "onion", onchange: () => this.toggle() });
@@ -57,7 +59,11 @@ export class Sequence {
     session.changed();
   }
 
-  async propagate() {
+  propagate() {
+    return this.#tools.inTurn(() => this.#propagate());
+  }
+
+  async #propagate() {
     const session = this.#session;
     const before = session.images[session.index - 1];
     if (!before) {

@@ -245,12 +245,14 @@ export class Train {
     const { images } = this.#session;
     const done = images.filter((image) => image.annotated);
     const objects = done.reduce((sum, image) => sum + image.objects, 0);
-    const counted = `${objects}/${done.length}/${images.length}`;
+    const begun = done.filter((image) => !image.done).length;
+    const counted = `${objects}/${done.length}/${images.length}/${begun}`;
     if (this.#counted === counted || !this.#state) return;
     this.#counted = counted;
     const left = images.length - done.length;
     let text = `${objects} objects in ${done.length} of ${images.length} images.`;
     if (left > 0) text += ` The other ${left} ${left === 1 ? "is" : "are"} left out: nobody has annotated ${left === 1 ? "it" : "them"}.`;
+    if (begun > 0) text += ` ${begun} of them ${begun === 1 ? "is" : "are"} not declared done (F): what nobody has marked there yet is learnt as background.`;
     const few = objects === 0 ? "Annotate at least one particle first."
       : done.length < 2 ? "Annotate a second image first, be it an empty one: one is kept to judge by." : "";
     this.#say(this.counts, few || text);
