@@ -6,6 +6,8 @@ import os
 import re
 import secrets
 import socket
+import subprocess
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +26,14 @@ from corroscope.studio.app import create_app
 from corroscope.studio.ending import end, handled
 from corroscope.studio.events import Events
 from corroscope.studio.guard import Guard, new_token
-from corroscope.studio.warming import warm_up
 from corroscope.studio.workplace import Workplace
 
 PORT: Final = 8766
 """Where the studio listens, if nobody else does."""
 
 LOOPBACK: Final = "127.0.0.1"
+
+_WARM_UP: Final = "from corroscope.studio.warming import warm_up; warm_up()"
 
 _TRIED: Final = 20
 
@@ -223,24 +226,32 @@ def served(studio: Opened) -> Iterator[None]:
 
 
 def warm_beside(studio: Opened) -> None:
-    """Have the code of clicks compiled in a thread, and tell the pages when it is.
+    """Have the code of clicks compiled, and tell the pages when it is.
+
+    In a process of its own, which leaves it in numba's cache: a thread that compiles cannot be
+    ended with the studio.
 
     Parameters
     ----------
     studio
         As `opened` gives it.
     """
-
-    def warm() -> None:
-        try:
-            warm_up()
-        finally:
-            studio.place.ready = True
-            studio.events.tell("ready", {})
-
     studio.place.ready = False
-    # A daemon: whoever leaves at once need not wait for it.
-    threading.Thread(target=warm, name="warm up", daemon=True).start()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", _WARM_UP],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is the studio's
+    )
+
+    def wait() -> None:
+        process.wait()
+        studio.place.ready = True
+        studio.events.tell("ready", {})
+
+    studio.place.close_with(process.kill)
+    threading.Thread(target=wait, name="warm up", daemon=True).start()
 
 
 class _Server(uvicorn.Server):
