@@ -264,6 +264,8 @@ def test_a_session_by_keyboard_alone(
         page.keyboard.press("Shift+N")
         page.keyboard.press("[")
         expect(page.locator("#hint")).to_contain_text("contour")
+        area = page.locator("#panel-annotate dl dt", has_text="Area").locator("+ dd")
+        expect(area).not_to_have_text(before)
         until_saved(page, 3)
         expect(page.locator("#undo")).to_be_enabled()
         smaller = [one.area_px for one in stored(folder, name)]
