@@ -16,7 +16,7 @@ demo: $(VENV)/.core
 
 install: $(VENV)/.all
 
-# In two processes: a browser and what trains networks do not share one well.
+# In two processes: in a single one the studio's tests crashed once; the cause was not found.
 test: $(VENV)/.all
 	$(BIN)/python -m pytest --ignore-glob='*/test_studio*'
 	$(BIN)/python -m pytest tests/test_studio*.py
