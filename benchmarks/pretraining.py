@@ -28,8 +28,9 @@ from corroscope.learning.judge import Judged, count_at, judge, operating_point
 from corroscope.learning.settings import Pairing, TrainSettings
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import output_folder, write_json
+from corroscope.scoring.bootstrap import intervals
 from corroscope.scoring.counts import Counts
-from corroscope.scoring.scores import intervals, scores
+from corroscope.scoring.scores import scores
 from corroscope.synthesis.patches import draw_patch
 from corroscope.synthesis.settings import SynthSettings
 

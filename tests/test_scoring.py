@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn import metrics
 
+from corroscope.scoring.bootstrap import difference_intervals, intervals
 from corroscope.scoring.counts import Counts, count
-from corroscope.scoring.scores import difference_intervals, intervals, scores
+from corroscope.scoring.scores import scores
 
 
 def _blobs(rng: np.random.Generator, share: float) -> NDArray[np.bool_]:

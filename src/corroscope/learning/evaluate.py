@@ -12,8 +12,9 @@ from corroscope.learning.judge import count_at, finite, finite_or_none
 from corroscope.learning.surfaces import shared_surface
 from corroscope.outputs import output_folder, replacing, versions, write_json
 from corroscope.report.examples import Example, draw_examples
+from corroscope.scoring.bootstrap import intervals
 from corroscope.scoring.counts import Counts
-from corroscope.scoring.scores import intervals, scores
+from corroscope.scoring.scores import scores
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
 from corroscope.segmentation.segmenter import Segmenter

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from corroscope.learning.dataset import Patch
+from corroscope.scoring.bootstrap import intervals
 from corroscope.scoring.counts import Counts, count
-from corroscope.scoring.scores import intervals, scores
+from corroscope.scoring.scores import scores
 from corroscope.segmentation.particles import find_particles
 
 THRESHOLDS: Final = tuple(round(0.05 * k, 2) for k in range(4, 17))
