@@ -25,7 +25,8 @@ from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.pairs import surface_pairs
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.scoring.counts import Counts, count
-from corroscope.scoring.scores import difference_intervals, scores
+from corroscope.scoring.bootstrap import difference_intervals
+from corroscope.scoring.scores import scores
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.particles import find_particles
 from corroscope.segmentation.segmenter import Segmenter
