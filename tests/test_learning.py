@@ -17,7 +17,7 @@ from corroscope.errors import DatasetError, FrameError, MissingExtraError, Setti
 from corroscope.frames.contrast import relative_contrast
 from corroscope.learning.augment import change_light, random_pose
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
-from corroscope.learning.losses import deep_supervision_loss, segmentation_loss
+from corroscope.learning.losses import LossWeights, deep_supervision_loss, segmentation_loss
 from corroscope.learning.networks import build_network, geometry
 from corroscope.learning.paste import RIM_PX, Sprite, cut_sprites, paste_particle
 from corroscope.learning.settings import Augmentation, TrainSettings, make_settings
@@ -272,7 +272,7 @@ def test_empty_batch_still_teaches() -> None:
     gradients = []
     for dice_weight in (0.5, 0.0):
         logits = torch.zeros_like(target, requires_grad=True)
-        segmentation_loss(logits, target, dice_weight).backward()
+        segmentation_loss(logits, target, LossWeights(dice_weight)).backward()
         assert logits.grad is not None
         gradients.append(float(logits.grad.sum()))
     assert min(gradients) > 1
@@ -281,16 +281,52 @@ def test_empty_batch_still_teaches() -> None:
 def test_loss_is_least_at_the_truth() -> None:
     target = torch.zeros(1, 1, 16, 16)
     target[..., 4:8, 4:8] = 1
-    right = segmentation_loss(20 * target - 10, target, 0.5)
+    right = segmentation_loss(20 * target - 10, target, LossWeights())
     assert float(right) < 0.01
     for wrong in (-10 + 0 * target, 10 + 0 * target, 10 - 20 * target):
-        assert float(segmentation_loss(wrong, target, 0.5)) > 0.5
+        assert float(segmentation_loss(wrong, target, LossWeights())) > 0.5
+
+
+def test_overlap_is_tverskys() -> None:
+    """Written out for certain pixels: 1 - TP / (TP + a FN + (1 - a) FP), but for the smoothing."""
+    target = torch.zeros(1, 1, 32, 32)
+    target[..., :16, :] = 1
+    found = torch.zeros_like(target)
+    found[..., 8:20, :] = 1
+    hit, missed, invented = 8 * 32, 8 * 32, 4 * 32
+    for cost in (0.2, 0.5, 0.9):
+        expected = 1 - hit / (hit + cost * missed + (1 - cost) * invented)
+        loss = segmentation_loss(60 * found - 30, target, LossWeights(1.0, cost))
+        assert abs(float(loss) - expected) < 2e-3
+
+
+def test_focal_loss_looks_at_what_is_wrong() -> None:
+    """Of the cross-entropy, the share of easy pixels falls as gamma rises."""
+    target = torch.zeros(1, 1, 2, 2)
+    target[..., 0, 0] = 1
+    logits = torch.tensor([[[[-1.0, -1.0], [-4.0, -4.0]]]], requires_grad=True)
+    shares = []
+    for gamma in (0.0, 1.0, 2.0):
+        weights = LossWeights(dice=0.0, focal_gamma=gamma)
+        (gradient,) = torch.autograd.grad(segmentation_loss(logits, target, weights), logits)
+        shares.append(float(gradient[..., 1, :].abs().sum() / gradient.abs().sum()))
+    assert shares[0] > shares[1] > shares[2] > 0
+
+
+def test_focal_loss_can_be_learnt_from_where_nothing_is_wrong() -> None:
+    target = torch.zeros(1, 1, 4, 4)
+    target[..., 0, 0] = 1
+    for sure in (5.0, 50.0, 500.0):
+        logits = (sure * (2 * target - 1)).requires_grad_()
+        segmentation_loss(logits, target, LossWeights(0.5, focal_gamma=0.4)).backward()
+        assert logits.grad is not None
+        assert bool(torch.isfinite(logits.grad).all())
 
 
 def test_supervision_is_deep() -> None:
     target = torch.zeros(1, 1, 8, 8)
     heads = [torch.zeros(1, 1, 8, 8, requires_grad=True) for _ in range(3)]
-    deep_supervision_loss(heads, target, 0.5).backward()
+    deep_supervision_loss(heads, target, LossWeights()).backward()
     sums = [float(head.grad.sum()) for head in heads if head.grad is not None]
     assert sums[0] > 0
     assert np.isclose(sums[2], 2 * sums[0])

@@ -16,7 +16,7 @@ from corroscope.frames.contrast import relative_contrast
 from corroscope.learning.crops import Crops
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.judge_pairs import PairCounts, count_pair
-from corroscope.learning.losses import segmentation_loss
+from corroscope.learning.losses import LossWeights, segmentation_loss
 from corroscope.learning.pairs import (
     Paired,
     crop_pair,
@@ -324,13 +324,15 @@ def test_ignored_pixels_count_for_nothing() -> None:
     target[:, :, :, :3] = IGNORED
     changed = logits.clone()
     changed[:, :, :, :3] += 5
-    for weight in (0.0, 0.5, 1.0):
+    for dice, gamma in ((0.0, 0.0), (0.5, 1.5), (1.0, 0.0)):
+        weights = LossWeights(dice, focal_gamma=gamma)
         assert torch.isclose(
-            segmentation_loss(logits, target, weight), segmentation_loss(changed, target, weight)
+            segmentation_loss(logits, target, weights), segmentation_loss(changed, target, weights)
         )
-    assert not torch.isclose(
-        segmentation_loss(logits, target.abs(), 0.5), segmentation_loss(changed, target.abs(), 0.5)
-    )
+        assert not torch.isclose(
+            segmentation_loss(logits, target.abs(), weights),
+            segmentation_loss(changed, target.abs(), weights),
+        )
 
 
 def test_shares_that_exceed_one() -> None:

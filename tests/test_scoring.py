@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn import metrics
 
-from corroscope.scoring.bootstrap import difference_intervals, intervals
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
 
@@ -107,56 +106,3 @@ def test_counts_add_up() -> None:
     total = sum((count(*pair) for pair in pairs), Counts())
     assert total.true_positive == sum(int((a & b).sum()) for a, b in pairs)
     assert total.true_negative == sum(int((~a & ~b).sum()) for a, b in pairs)
-
-
-def test_intervals_widen_when_images_depend() -> None:
-    rng = np.random.default_rng(1)
-    quality = np.repeat(rng.uniform(5, 95, 12), 10).astype(int)
-    counts = [Counts(true_positive=int(q), false_positive=100 - int(q)) for q in quality]
-    apart = intervals(counts, range(120), np.random.default_rng(0))["precision"]
-    together = intervals(counts, np.arange(120) // 10, np.random.default_rng(0))["precision"]  # type: ignore[arg-type]
-    assert together[1] - together[0] > 2 * (apart[1] - apart[0])
-
-
-def test_intervals_cover() -> None:
-    """Of a proportion whose truth is known, in 90 to 98 % of cases."""
-    rng = np.random.default_rng(5)
-    covered = 0
-    for _ in range(300):
-        quality = np.clip(rng.normal(0.7, 0.1, 30), 0, 1)
-        counts = [Counts(true_positive=(k := rng.binomial(50, q)), false_positive=50 - k)
-                  for q in quality]  # fmt: skip
-        low, high = intervals(counts, range(30), rng, resamples=400)["precision"]
-        covered += low <= 0.7 <= high
-    assert 0.90 <= covered / 300 <= 0.98
-
-
-def test_intervals_of_one_cluster_are_undefined() -> None:
-    low, high = intervals([Counts(1, 1)] * 3, "aaa", np.random.default_rng(0))["precision"]
-    assert np.isnan(low)
-    assert np.isnan(high)
-
-
-def test_intervals_where_a_score_is_never_defined() -> None:
-    low, _ = intervals([Counts(true_positive=1)] * 2, "ab", np.random.default_rng(0))["specificity"]
-    assert np.isnan(low)
-
-
-def test_paired_difference_is_narrower_than_the_two_intervals() -> None:
-    """Hard and easy images differ by more than the two predictions do."""
-    rng = np.random.default_rng(0)
-    hard = rng.integers(10, 90, 30)
-    first = [Counts(true_positive=int(t), false_positive=100 - int(t)) for t in hard]
-    second = [Counts(true_positive=int(t) + 3, false_positive=97 - int(t)) for t in hard]
-    clusters = list(range(30))
-    low, high = difference_intervals(first, second, clusters, rng)["precision"]
-    assert low == pytest.approx(0.03)
-    assert high == pytest.approx(0.03)
-    low, high = intervals(first, clusters, rng)["precision"]
-    assert high - low > 0.1
-
-
-def test_difference_of_one_cluster_is_undefined() -> None:
-    one = [Counts(true_positive=1)]
-    bounds = difference_intervals(one, one, ["a"], np.random.default_rng(0))
-    assert all(np.isnan(bound) for bound in bounds["dice"])

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from corroscope.errors import CorroscopeError
     from corroscope.frames.opening import open_sequence
     from corroscope.frames.reading import read_frame
+    from corroscope.learning.audit import audit
     from corroscope.learning.evaluate import evaluate
     from corroscope.learning.train import train
+    from corroscope.learning.tune import tune
     from corroscope.pipeline import run
     from corroscope.preparation import prepare
     from corroscope.segmentation.bundle import load_bundle
@@ -29,6 +31,7 @@ __all__ = [
     "CorroscopeError",
     "Segmenter",
     "annotate",
+    "audit",
     "demo",
     "doctor",
     "evaluate",
@@ -40,6 +43,7 @@ __all__ = [
     "segment",
     "synth",
     "train",
+    "tune",
 ]
 
 _HOMES = {
@@ -47,6 +51,7 @@ _HOMES = {
     "CorroscopeError": "corroscope.errors",
     "Segmenter": "corroscope.segmentation.segmenter",
     "annotate": "corroscope.studio.annotate",
+    "audit": "corroscope.learning.audit",
     "demo": "corroscope.demonstration",
     "doctor": "corroscope.diagnosis",
     "evaluate": "corroscope.learning.evaluate",
@@ -58,6 +63,7 @@ _HOMES = {
     "segment": "corroscope.segmentation.segment",
     "synth": "corroscope.synthesis.synth",
     "train": "corroscope.learning.train",
+    "tune": "corroscope.learning.tune",
 }
 
 
@@ -67,7 +73,7 @@ def __getattr__(name: str) -> Any:
     try:
         home = importlib.import_module(_HOMES[name])
     except ModuleNotFoundError as error:
-        if name != "train" or (error.name or "").startswith("corroscope"):
+        if name not in ("train", "tune") or (error.name or "").startswith("corroscope"):
             raise
         from corroscope.errors import MissingExtraError
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from corroscope.errors import BatchError, CorroscopeError, SettingsError
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"corroscope {chosen.command}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        kept = "; the same command goes on where it was" if chosen.command == "run" else ""
+        resumes = chosen.command in ("run", "tune")
+        kept = "; the same command goes on where it was" if resumes else ""
         print(f"corroscope {chosen.command}: interrupted{kept}", file=sys.stderr)
         return INTERRUPTED
     return 0
@@ -55,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_prepare(_command(commands, "prepare", _prepare, "align a sequence and subtract"))
     _add_synth(_command(commands, "synth", _synth, "make a sequence whose truth is known"))
     _add_train(_command(commands, "train", _train, "train a network from scratch"))
+    _add_tune(_command(commands, "tune", _tune, "search for better settings"))
+    _add_audit(_command(commands, "audit", _audit, "find patches that show the same metal"))
     _add_evaluate(_command(commands, "evaluate", _evaluate, "score a bundle on annotated patches"))
     _add_annotate(_command(commands, "annotate", _annotate, "annotate and review in the browser"))
     _add_export(_command(commands, "export", _export, "write annotations for other programs"))
@@ -190,10 +194,50 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--devices", default="1", help="number of devices (default: 1)")
 
 
+def _add_tune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the search")
+    parser.add_argument("--trials", type=int, default=20, help="how many (default: 20)")
+    parser.add_argument("--space", metavar="FILE", help="what is varied, as TOML")
+    _add_settings(parser, "epochs=60, of what is not varied")
+    parser.add_argument(
+        "--folds", type=int, default=3, help="folds that a trial is judged on (default: 3)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=12, help="epochs of a trial's fits (default: 12)"
+    )
+    parser.add_argument(
+        "--held-out", type=float, default=0.2, metavar="SHARE",
+        help="share of the patches that has no say (default: 0.2)",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, help="processes (default: one for each core)")
+    parser.add_argument("--name", help="name of the bundle")
+    parser.add_argument("--source", help="where the data come from")
+    parser.add_argument(
+        "--annotated-only", action="store_true", help="leave out images that have no mask"
+    )
+    parser.add_argument("--accelerator", default="auto", help="cpu, gpu, … (Lightning's names)")
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
+    parser.add_argument(
+        "--against", metavar="DATASET", help="another dataset, whose surface must not be in this"
+    )
+    parser.add_argument(
+        "--split", metavar="FILE", help="CSV with columns image and side: no surface on two sides"
+    )
+
+
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
     _add_model(parser)
+    parser.add_argument(
+        "--trained-on", metavar="DATASET",
+        help="what the bundle was trained on, to tell patches of the same surface apart",
+    )  # fmt: skip
 
 
 def _add_annotate(parser: argparse.ArgumentParser) -> None:
@@ -471,6 +515,63 @@ def _train(chosen: argparse.Namespace) -> None:
     print(f"Bundle:  {bundle.folder}")
 
 
+def _tune(chosen: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    import corroscope
+    from corroscope.learning.settings import make_settings
+    from corroscope.learning.space import read_space
+
+    with tqdm(total=chosen.trials, unit="trial", disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, _: int, best: float | None) -> None:
+            bar.update(done - bar.n)
+            bar.set_postfix_str("" if best is None else f"best {best:.3f}")
+
+        bundle, verdict = corroscope.tune(
+            chosen.dataset,
+            out=chosen.out,
+            trials=chosen.trials,
+            settings=make_settings(_changes(chosen)),
+            space=read_space(chosen.space) if chosen.space else None,
+            folds=chosen.folds,
+            epochs=chosen.epochs,
+            held_out=chosen.held_out,
+            workers=chosen.workers,
+            name=chosen.name,
+            source=chosen.source,
+            annotated_only=chosen.annotated_only,
+            accelerator=chosen.accelerator,
+            progress=show,
+        )
+    print(verdict.sentence)
+    print(f"Trials:  {bundle.folder.parent / 'trials.csv'}")
+    print(f"Bundle:  {bundle.folder}")
+
+
+def _audit(chosen: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    import corroscope
+
+    with tqdm(unit="pair", disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        found = corroscope.audit(
+            chosen.dataset,
+            out=chosen.out,
+            against=chosen.against,
+            split=chosen.split,
+            progress=show,
+        )
+    for line in found.summary:
+        print(line)
+    print(f"Details: {chosen.out}  (surfaces.csv, overlaps.csv)")
+
+
 def _evaluate(chosen: argparse.Namespace) -> None:
     import corroscope
 
@@ -478,16 +579,20 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         chosen.dataset,
         out=chosen.out,
         model=chosen.model,
+        trained_on=chosen.trained_on,
         engine=chosen.engine,
         precision=chosen.precision,
     )
     _print_scores(metrics)
-    if metrics["seen_in_training"]:
+    if metrics["agreement"] is not None:
+        agreed = metrics["agreement"]["scores"]
         print(
-            f"{metrics['seen_in_training']} of {metrics['patches']} patches were used to train "
-            "this bundle: these scores measure memory."
+            f"The annotator agrees with himself to Dice {agreed['dice']:.3f} and particle F1 "
+            f"{agreed['particle_f1_iou30']:.3f} ({metrics['agreement']['source']})."
         )
-    print(f"Details: {chosen.out}")
+    for warning in metrics["warnings"]:
+        print(warning)
+    print(f"Report:  {Path(chosen.out) / 'report.html'}")
 
 
 def _doctor(_: argparse.Namespace) -> None:

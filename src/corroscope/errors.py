@@ -7,6 +7,7 @@ with code 2::
     CorroscopeError
     ├── FrameError          an image that is missing, broken or not an image
     ├── DatasetError        a folder of images and masks that does not fit together
+    ├── LeakageError        patches on both sides of a split show a common piece of metal
     ├── AnnotationError     a click, a point or an object that cannot be, or a store of them
     ├── BundleError         a model bundle that is missing, incomplete or altered
     ├── EngineError         an inference engine that is unknown or cannot run here
@@ -35,6 +36,10 @@ class FrameError(CorroscopeError):
 
 class DatasetError(CorroscopeError):
     """A folder of images and masks that does not fit together."""
+
+
+class LeakageError(CorroscopeError):
+    """Patches on both sides of a split, or in two datasets, show a common piece of metal."""
 
 
 class AnnotationError(CorroscopeError):

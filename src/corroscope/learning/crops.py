@@ -30,9 +30,17 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     So the crops are the same whether training ran through or was killed and resumed,
     and whichever process draws them. The target is 1 in particles, 0 elsewhere and `IGNORED`
     where nothing is to be learnt; no particle is pasted there, and none is taken from there.
+
+    Pairs of synthetic runs are made anew unless ``synthetic`` has those of these settings.
     """
 
-    def __init__(self, patches: Sequence[Patch], settings: TrainSettings, epoch: int) -> None:
+    def __init__(
+        self,
+        patches: Sequence[Patch],
+        settings: TrainSettings,
+        epoch: int,
+        synthetic: Sequence[Paired] | None = None,
+    ) -> None:
         self._contrasts = contrasts(patches, settings)
         self._masks = [patch.mask for patch in patches]
         self._ignored = [patch.ignored for patch in patches]
@@ -47,9 +55,13 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         self._twice: list[Paired] = []
         if compares and pairing.paired > 0:
             self._twice = surface_pairs(patches, sigma)
-        self._synthetic: list[Paired] = []
+        self._synthetic: Sequence[Paired] = []
         if compares and pairing.synthetic > 0:
-            self._synthetic = synthetic_pairs(pairing.runs, sigma, settings.seed)
+            self._synthetic = (
+                synthetic_pairs(pairing.runs, sigma, settings.seed)
+                if synthetic is None
+                else synthetic
+            )
 
     def __len__(self) -> int:
         return self._settings.steps_per_epoch * self._settings.batch_size

@@ -1,23 +1,84 @@
 """`corroscope evaluate`: a bundle against what annotators drew. Needs no torch."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy.sparse.csgraph import connected_components
+from numpy.typing import NDArray
 
-from corroscope.learning.dataset import dataset_hash, frame_hash, read_dataset
-from corroscope.learning.judge import count_at, finite, finite_or_none
-from corroscope.learning.surfaces import shared_surface
+from corroscope.learning.agreement import agreement
+from corroscope.learning.clusters import Clusters, clusters_of
+from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
+from corroscope.learning.judge import finite, finite_or_none
+from corroscope.learning.measured import Measured, measure
+from corroscope.learning.overlaps import find_overlaps
+from corroscope.learning.surfaces import (
+    shared_surface,
+    surface_groups,
+    tainted,
+    tainted_through,
+)
 from corroscope.outputs import output_folder, replacing, versions, write_json
-from corroscope.report.examples import Example, draw_examples
+from corroscope.scoring.agreement import Agreement
 from corroscope.scoring.bootstrap import intervals
+from corroscope.scoring.calibration import expected_calibration_error, reliability_curve
 from corroscope.scoring.counts import Counts
-from corroscope.scoring.scores import scores
-from corroscope.segmentation.bundle import load_bundle
+from corroscope.scoring.curves import average_precision, precision_recall_curve
+from corroscope.scoring.detection import (
+    CRITERIA,
+    detection_average_precision,
+    detection_curve,
+)
+from corroscope.scoring.scores import per_image, scores
+from corroscope.scoring.sizes import area_errors, size_distance
+from corroscope.scoring.strata import AREA_EDGES_PX, quantile_edges, stratify
+from corroscope.segmentation.bundle import Bundle, load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
 from corroscope.segmentation.segmenter import Segmenter
+
+CONTRAST_CLASSES: Final = 4
+
+SEED: Final = 0
+"""Of the resampling; so the same evaluation has the same intervals."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an evaluation has found.
+
+    Attributes
+    ----------
+    bundle
+        What was judged.
+    segmenter
+        The network at its operating point.
+    patches
+        On what.
+    surfaces
+        ``(n,)``, for each patch the number of its piece of surface.
+    clusters
+        What intervals are taken over.
+    seen, tainted
+        ``(n,)`` bool: patches that the bundle was trained on, and those that share surface with
+        any that it was trained on.
+    measured
+        Counts, histograms and particles.
+    agreement
+        How well the annotator agrees with himself; None where nothing was annotated twice.
+    """
+
+    bundle: Bundle
+    segmenter: Segmenter
+    patches: Sequence[Patch]
+    surfaces: NDArray[np.int64]
+    clusters: Clusters
+    seen: NDArray[np.bool_]
+    tainted: NDArray[np.bool_]
+    measured: Measured
+    agreement: Agreement | None
 
 
 def evaluate(
@@ -25,12 +86,15 @@ def evaluate(
     *,
     out: str | Path,
     model: str | Path | None = None,
+    trained_on: str | Path | None = None,
     engine: EngineName = "openvino",
     precision: Precision = "auto",
 ) -> dict[str, Any]:
     """Score a bundle on annotated patches, at its own threshold and smallest area.
 
-    Writes ``metrics.json``, ``per_image.csv``, ``examples.png`` and ``manifest.json``.
+    Writes ``report.html``, and its figures as ``metrics.json``, ``per_image.csv``,
+    ``particles.csv``, ``pixel_curve.csv``, ``particle_curve.csv``, ``reliability.csv`` and
+    ``strata.csv``; ``examples.png`` and ``manifest.json``.
 
     Parameters
     ----------
@@ -40,54 +104,43 @@ def evaluate(
         Output folder, made if missing.
     model
         Bundle folder; without it, the bundle that comes with corroscope.
+    trained_on
+        Folder of the images that the bundle was trained on. Patches that show the same surface,
+        if only in part or at another time, are told apart.
     engine, precision
         As in `corroscope.segmentation.engines.start_engine`.
 
     Returns
     -------
     dict
-        What ``metrics.json`` holds: pooled ``scores``, ``intervals_95`` by bootstrap
-        over surfaces, and ``seen_in_training``, the number of patches that the bundle
-        was trained on. Where that is not 0 the scores measure memory.
+        What ``metrics.json`` holds: pooled ``scores``, ``intervals_95`` over pieces of surface,
+        ``agreement`` of the annotator with himself, ``seen_in_training``, the number of patches
+        that the bundle was trained on, and ``tainted``, of those that share surface with them.
+        Where these are not 0 the scores measure memory; ``untainted`` has those of the others.
 
     Raises
     ------
     DatasetError, FrameError
-        If the dataset cannot be read.
+        If a dataset cannot be read.
     BundleError
         If the bundle cannot.
     """
     bundle = load_bundle(model)
     patches = read_dataset(dataset)
+    trained = None if trained_on is None else read_dataset(trained_on, annotated_only=True)
     segmenter = Segmenter(bundle, engine=engine, precision=precision)
     folder = output_folder(out)
-    counts: list[Counts] = []
-    examples: list[Example] = []
-    for patch in patches:
-        found = segmenter(patch.frame)
-        counts.append(
-            count_at(patch, found.probability, segmenter.threshold, segmenter.min_area_px)
-        )
-        examples.append(Example(patch.name, patch.frame, patch.mask, found.labels > 0))
-    surfaces, of_patch = connected_components(shared_surface(patches), directed=False)
-    known = set(bundle.card.training.get("frames_sha256", ()))
-    seen = [frame_hash(patch)[:16] in known for patch in patches]
-    bounds = intervals(counts, of_patch.tolist(), np.random.default_rng(0))
-    metrics: dict[str, Any] = {
-        "patches": len(patches),
-        "surfaces": int(surfaces),
-        "seen_in_training": sum(seen),
-        "scores": finite(scores(sum(counts, Counts()))),
-        "intervals_95": {
-            name: [finite_or_none(low), finite_or_none(high)]
-            for name, (low, high) in bounds.items()
-        },
-    }
+    found = _judge(dataset, patches, trained, segmenter)
+    metrics = summarise(found)
+    metrics["warnings"] = warnings_of(metrics)
+    _write_tables(found, folder)
     manifest = {
         "command": "evaluate",
         "versions": versions("numpy", "openvino", "onnxruntime", "cv2"),
         "bundle": {"name": bundle.card.name, "network_sha256": bundle.card.network_sha256},
         "dataset_sha256": dataset_hash(patches),
+        "trained_on_sha256": None if trained is None else dataset_hash(trained),
+        "seed": SEED,
         "settings": {
             "engine": segmenter.engine.name,
             "device": segmenter.engine.device,
@@ -96,17 +149,197 @@ def evaluate(
             "min_area_px": segmenter.min_area_px,
         },
     }
-    per_image = pd.DataFrame(
-        [
-            {"image": patch.name, "surface": int(surface), "seen_in_training": was_seen}
-            | vars(one)
-            | scores(one)
-            for patch, surface, was_seen, one in zip(patches, of_patch, seen, counts, strict=True)
-        ]
-    )
-    with replacing(folder / "per_image.csv") as temporary:
-        per_image.to_csv(temporary, index=False, float_format="%.6g")
-    draw_examples(examples, folder / "examples.png")
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "manifest.json", manifest)
     return metrics
+
+
+def summarise(found: Judgement) -> dict[str, Any]:
+    """Put into figures what an evaluation has found.
+
+    Parameters
+    ----------
+    found
+        What it has found.
+
+    Returns
+    -------
+    dict
+        As `evaluate` returns it.
+    """
+    measured = found.measured
+    rest = ~found.tainted
+    number = int(found.surfaces.max()) + 1
+    return {
+        "patches": len(found.patches),
+        "surfaces": number,
+        "seen_in_training": int(found.seen.sum()),
+        "tainted": int(found.tainted.sum()),
+        **_scored(measured.counts, found.clusters.labels),
+        "intervals_over": found.clusters.words,
+        "average_precision": finite_or_none(average_precision(measured.histograms)),
+        "calibration_error": finite_or_none(expected_calibration_error(measured.reliability)),
+        "particle_average_precision": {
+            criterion.removeprefix("matched_"): finite_or_none(
+                detection_average_precision(measured.candidates, criterion)
+            )
+            for criterion in CRITERIA
+        },
+        "sizes": finite(
+            area_errors(measured.particles)._asdict()
+            | {"log_size_distance": size_distance(measured.particles)}
+        ),
+        "per_image": {
+            name: finite(spread._asdict()) for name, spread in per_image(measured.counts).items()
+        },
+        "agreement": None if found.agreement is None else _agreed(found.agreement),
+        "untainted": None
+        if rest.all() or not rest.any()
+        else {
+            "patches": int(rest.sum()),
+            **_scored(
+                [one for one, kept in zip(measured.counts, rest, strict=True) if kept],
+                found.clusters.labels[rest],
+            ),
+        },
+    }
+
+
+def warnings_of(metrics: Mapping[str, Any]) -> list[str]:
+    """Say why scores may be better than they should be.
+
+    Parameters
+    ----------
+    metrics
+        As from `summarise`.
+
+    Returns
+    -------
+    list of str
+        One sentence each; empty where nothing is to be said.
+    """
+    told = []
+    number = metrics["patches"]
+    if metrics["seen_in_training"]:
+        told.append(
+            f"{metrics['seen_in_training']} of {number} patches were used to train this bundle: "
+            "on them the scores measure memory."
+        )
+    through = metrics["tainted"] - metrics["seen_in_training"]
+    if through:
+        told.append(
+            f"{through} more of {number} patches show surface that the bundle was trained on: its "
+            "scratches and specks are known."
+        )
+    rest = metrics["untainted"]
+    if rest is not None:
+        figures = ", ".join(
+            f"{title} {'undefined' if rest['scores'][name] is None else rest['scores'][name]}"
+            for name, title in (("dice", "Dice"), ("particle_f1_iou30", "particle F1"))
+        )
+        told.append(f"On the {rest['patches']} patches of other surface: {figures}.")
+    return told
+
+
+def strata(particles: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Recall and precision by size and by contrast.
+
+    Parameters
+    ----------
+    particles
+        As in `corroscope.learning.measured.Measured`.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        ``area_px`` in fixed classes, ``contrast`` in classes of equally many particles.
+    """
+    edges = {
+        "area_px": AREA_EDGES_PX,
+        "contrast": quantile_edges(particles, "contrast", CONTRAST_CLASSES),
+    }
+    return {
+        column: stratify(particles, column, between, "matched_iou_30")
+        for column, between in edges.items()
+    }
+
+
+def _judge(
+    dataset: str | Path,
+    patches: list[Patch],
+    trained: list[Patch] | None,
+    segmenter: Segmenter,
+) -> Judgement:
+    bundle = segmenter.bundle
+    overlaps = find_overlaps(patches)
+    shared = shared_surface(patches, overlaps)
+    surfaces = surface_groups(shared)
+    known = set(bundle.card.training.get("frames_sha256", ()))
+    seen = np.array([frame_hash(patch)[:16] in known for patch in patches])
+    touched = tainted_through(shared, seen)
+    if trained is not None:
+        touched |= tainted(patches, trained)
+    return Judgement(
+        bundle,
+        segmenter,
+        patches,
+        surfaces,
+        clusters_of(shared),
+        seen,
+        touched,
+        measure(patches, segmenter),
+        agreement(dataset, np.random.default_rng(SEED), overlaps=overlaps),
+    )
+
+
+def _scored(counts: Sequence[Counts], clusters: NDArray[np.int64]) -> dict[str, Any]:
+    bounds = intervals(counts, clusters.tolist(), np.random.default_rng(SEED))
+    return {"scores": finite(scores(sum(counts, Counts()))), "intervals_95": _rounded(bounds)}
+
+
+def _rounded(bounds: dict[str, tuple[float, float]]) -> dict[str, list[float | None]]:
+    return {
+        name: [finite_or_none(low), finite_or_none(high)] for name, (low, high) in bounds.items()
+    }
+
+
+def _agreed(found: Agreement) -> dict[str, Any]:
+    return asdict(found) | {
+        "scores": finite(found.scores),
+        "intervals_95": _rounded(found.intervals_95),
+    }
+
+
+def _write_tables(found: Judgement, folder: Path) -> None:
+    """The numbers behind every figure."""
+    measured = found.measured
+    patches = zip(
+        found.patches, found.surfaces, found.seen, found.tainted, measured.counts, strict=True
+    )
+    rows = [
+        {
+            "image": patch.name,
+            "surface": int(surface),
+            "seen_in_training": bool(was_seen),
+            "tainted": bool(is_tainted),
+        }
+        | vars(one)
+        | scores(one)
+        for patch, surface, was_seen, is_tainted, one in patches
+    ]
+    curves = [
+        detection_curve(measured.candidates, criterion).assign(criterion=criterion)
+        for criterion in CRITERIA
+    ]
+    classes = [table.assign(by=column) for column, table in strata(measured.particles).items()]
+    tables = {
+        "per_image": pd.DataFrame(rows),
+        "particles": measured.particles,
+        "pixel_curve": precision_recall_curve(measured.histograms),
+        "particle_curve": pd.concat(curves, ignore_index=True),
+        "reliability": reliability_curve(measured.reliability),
+        "strata": pd.concat(classes, ignore_index=True),
+    }
+    for name, table in tables.items():
+        with replacing(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")

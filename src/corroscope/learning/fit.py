@@ -26,8 +26,9 @@ from torch.utils.data import DataLoader
 from corroscope.errors import SettingsError
 from corroscope.learning.crops import Crops, WholePatches
 from corroscope.learning.dataset import Patch
-from corroscope.learning.losses import deep_supervision_loss
+from corroscope.learning.losses import LossWeights, deep_supervision_loss
 from corroscope.learning.networks import build_network
+from corroscope.learning.pairs import Paired
 from corroscope.learning.progress import is_drawn, prediction, write_epochs
 from corroscope.learning.settings import TrainSettings
 from corroscope.outputs import output_folder, replacing
@@ -52,13 +53,14 @@ class Fitting(lightning.LightningModule):
         validation: Sequence[Patch],
         settings: TrainSettings,
         folder: Path,
+        synthetic: Sequence[Paired] | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
         self.folder = folder
         self.network = build_network(settings).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.history: list[dict[str, float]] = []
-        self._crops = Crops(training, settings, epoch=0)
+        self._crops = Crops(training, settings, epoch=0, synthetic=synthetic)
         self._patches = WholePatches(validation, settings)
         self._counts = Counts()
         most = sorted(range(len(validation)), key=lambda i: -int(validation[i].mask.sum()))
@@ -100,7 +102,9 @@ class Fitting(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         """Loss of one batch of crops."""
         crops, targets = batch
-        loss = deep_supervision_loss(self(crops), targets, self.settings.dice_weight)
+        s = self.settings
+        weights = LossWeights(s.dice_weight, s.missed_weight, s.focal_gamma)
+        loss = deep_supervision_loss(self(crops), targets, weights)
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
@@ -160,6 +164,7 @@ def fit(
     folder: Path,
     *,
     start: Path | None = None,
+    synthetic: Sequence[Paired] | None = None,
     accelerator: str = "auto",
     devices: int | str = 1,
     progress: bool = False,
@@ -181,6 +186,8 @@ def fit(
         same end as without the interruption.
     start
         Folder of an earlier fit, whose weights to start from; random ones by default.
+    synthetic
+        As for `corroscope.learning.crops.Crops`: several fits can share them.
     accelerator, devices
         As Lightning's Trainer understands them.
     progress
@@ -202,7 +209,7 @@ def fit(
         If a checkpoint cannot be written.
     """
     torch.manual_seed(settings.seed)
-    fitting = Fitting(training, validation, settings, folder)
+    fitting = Fitting(training, validation, settings, folder, synthetic)
     if start is not None:
         start_from(fitting.network, start)
     best = ModelCheckpoint(

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
+from corroscope.learning.clusters import clusters_of
 from corroscope.learning.dataset import Patch
+from corroscope.learning.surfaces import surface_groups
 from corroscope.scoring.bootstrap import intervals
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
@@ -176,7 +177,7 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
     threshold, min_area_px = operating_point(judged.patches, judged.probabilities)
     folds = set(judged.folds)
     counts = nested_counts(judged, shared)
-    surfaces, of_patch = connected_components(shared, directed=False)
+    clusters = clusters_of(shared)
     if len(folds) > 1:
         method = (
             f"{len(folds)} folds, each judged by a network, a threshold and a smallest area that "
@@ -190,11 +191,11 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
         "scores": finite(scores(sum(counts, Counts()))),
         "intervals_95": {
             name: [finite_or_none(low), finite_or_none(high)]
-            for name, (low, high) in intervals(counts, of_patch.tolist(), rng).items()
+            for name, (low, high) in intervals(counts, clusters.labels.tolist(), rng).items()
         },
         "patches": len(judged.patches),
-        "surfaces": int(surfaces),
-        "method": f"{method}; intervals by bootstrap over surfaces",
+        "surfaces": len(set(surface_groups(shared).tolist())),
+        "method": f"{method}; intervals by resampling {clusters.words}",
     }
 
 

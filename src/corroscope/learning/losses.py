@@ -1,16 +1,36 @@
 """What a prediction is punished for."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 
-def segmentation_loss(logits: Tensor, target: Tensor, dice_weight: float) -> Tensor:
-    """Cross-entropy and Dice over a batch, mixed.
+class LossWeights(NamedTuple):
+    """What a loss weighs.
 
-    Dice balances rare particles against much background, but on a batch without any
+    Attributes
+    ----------
+    dice
+        Weight of the overlap, 0 to 1; the rest is for cross-entropy.
+    missed
+        What a missed pixel costs in the overlap, 0 to 1; an invented one costs the rest. At 0.5
+        the overlap is Dice's, elsewhere Tversky's.
+    focal_gamma
+        How much less well recognised pixels count in the cross-entropy; 0 for all alike.
+    """
+
+    dice: float = 0.5
+    missed: float = 0.5
+    focal_gamma: float = 0.0
+
+
+def segmentation_loss(logits: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
+    """Cross-entropy and overlap over a batch, mixed.
+
+    The overlap balances rare particles against much background, but on a batch without any
     particle it is constant but for its smoothing: inventing particles there would cost
     next to nothing. The cross-entropy goes on speaking there. Both are sums over the
     whole batch, so that one empty crop does not weigh as much as one with ten particles.
@@ -22,8 +42,8 @@ def segmentation_loss(logits: Tensor, target: Tensor, dice_weight: float) -> Ten
     target
         ``(batch, 1, height, width)``, 0 to 1; negative where nobody knows, which counts
         for nothing.
-    dice_weight
-        Weight of Dice, 0 to 1; the rest is for cross-entropy.
+    weights
+        How the two are mixed.
 
     Returns
     -------
@@ -33,28 +53,41 @@ def segmentation_loss(logits: Tensor, target: Tensor, dice_weight: float) -> Ten
     References
     ----------
     F. Milletari, N. Navab, S.-A. Ahmadi, *V-Net*, 3DV 2016, doi:10.1109/3DV.2016.79.
+    S. S. M. Salehi, D. Erdogmus, A. Gholipour, *Tversky loss function*, MLMI 2017,
+    doi:10.1007/978-3-319-67389-9_44.
+    T.-Y. Lin et al., *Focal loss for dense object detection*, ICCV 2017,
+    doi:10.1109/ICCV.2017.324.
 
     Examples
     --------
     >>> empty = torch.zeros(1, 1, 8, 8)
-    >>> bool(segmentation_loss(empty + 5, empty, 0.5) > segmentation_loss(empty - 5, empty, 0.5))
+    >>> invented, right = (segmentation_loss(empty + x, empty, LossWeights()) for x in (5, -5))
+    >>> bool(invented > right)
     True
     """
     logits = logits.float()
     known = (target >= 0).float()
     target = target * known
     entropy = functional.binary_cross_entropy_with_logits(
-        logits, target, weight=known, reduction="sum"
+        logits, target, weight=known, reduction="none"
     )
-    # Per foreground pixel, as Dice is; the floor is what an empty batch is divided by.
-    entropy = entropy / torch.clamp(target.sum(), min=0.002 * target.numel())
     probability = torch.sigmoid(logits) * known
+    if weights.focal_gamma > 0:
+        # A fractional power has an infinite slope at 0.
+        wrong = (probability - target).abs().clamp(min=1e-4)
+        entropy = entropy * wrong**weights.focal_gamma
+    # Per foreground pixel, as the overlap is; the floor is what an empty batch is divided by.
+    per_pixel = entropy.sum() / torch.clamp(target.sum(), min=0.002 * target.numel())
     overlap = (probability * target).sum()
-    dice = (2 * overlap + 1) / (probability.sum() + target.sum() + 1)
-    return dice_weight * (1 - dice) + (1 - dice_weight) * entropy
+    missed, invented = target.sum() - overlap, probability.sum() - overlap
+    errors = weights.missed * missed + (1 - weights.missed) * invented
+    tversky = (overlap + 0.5) / (overlap + errors + 0.5)
+    return weights.dice * (1 - tversky) + (1 - weights.dice) * per_pixel
 
 
-def deep_supervision_loss(heads: Sequence[Tensor], target: Tensor, dice_weight: float) -> Tensor:
+def deep_supervision_loss(
+    heads: Sequence[Tensor], target: Tensor, weights: LossWeights
+) -> Tensor:
     """Mean of the losses of all heads, the last counting twice what each other does.
 
     Parameters
@@ -63,7 +96,7 @@ def deep_supervision_loss(heads: Sequence[Tensor], target: Tensor, dice_weight: 
         Logits, ``(batch, 1, height, width)`` each, the prediction last.
     target
         As in `segmentation_loss`.
-    dice_weight
+    weights
         As in `segmentation_loss`.
 
     Returns
@@ -74,12 +107,12 @@ def deep_supervision_loss(heads: Sequence[Tensor], target: Tensor, dice_weight: 
     Examples
     --------
     >>> target = torch.zeros(1, 1, 8, 8)
-    >>> one, two = (deep_supervision_loss([target] * n, target, 0.0) for n in (1, 2))
+    >>> one, two = (deep_supervision_loss([target] * n, target, LossWeights()) for n in (1, 2))
     >>> bool(torch.isclose(one, two))
     True
     """
-    weights = [1.0] * (len(heads) - 1) + [2.0]
-    losses = [segmentation_loss(logits, target, dice_weight) for logits in heads]
-    return sum((w * loss for w, loss in zip(weights, losses, strict=True)), torch.zeros(())) / sum(
-        weights
+    shares = [1.0] * (len(heads) - 1) + [2.0]
+    losses = [segmentation_loss(logits, target, weights) for logits in heads]
+    return sum((w * loss for w, loss in zip(shares, losses, strict=True)), torch.zeros(())) / sum(
+        shares
     )

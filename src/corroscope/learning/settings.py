@@ -83,7 +83,13 @@ class TrainSettings(BaseModel):
     learning_rate: float = Field(2e-3, gt=0, le=1, description="highest learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="weight decay of AdamW")
     ema_decay: float = Field(0.995, ge=0, lt=1, description="decay of the weights' moving average")
-    dice_weight: Probability = Field(0.5, description="Dice in the loss; the rest cross-entropy")
+    dice_weight: Probability = Field(0.5, description="overlap in the loss; the rest cross-entropy")
+    missed_weight: Probability = Field(
+        0.5, description="cost of a missed pixel in the overlap, an invented one costs the rest"
+    )
+    focal_gamma: float = Field(
+        0.0, ge=0, le=5, description="how much less well recognised pixels count; 0: all alike"
+    )
     foreground: float = Field(0.006, gt=0, lt=1, description="expected particle fraction")
     folds: int = Field(5, ge=2, le=100, description="one of so many surface folds validates")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of weights, crops and their order")

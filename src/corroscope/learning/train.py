@@ -18,6 +18,7 @@ from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.networks import build_network
 from corroscope.learning.pairs import surface_pairs
 from corroscope.learning.progress import at_work, plain
+from corroscope.learning.provenance import frames_seen, training_record
 from corroscope.learning.runs import METRICS, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.surfaces import shared_surface, surface_folds
@@ -147,24 +148,9 @@ def train(
             name=name,
             threshold=metrics["threshold"],
             min_area_px=metrics["min_area_px"],
-            training={
-                "dataset_sha256": sha256,
-                "frames_sha256": sorted(
-                    {frame_hash(patch)[:16] for patch in patches} | _frames_seen(earlier)
-                ),
-                "patches": len(patches),
-                "particle_pixels": int(sum(patch.mask.sum() for patch in patches)),
-                "cross_validated": cross_validate,
-                "started_from": None
-                if earlier is None
-                else {
-                    "name": earlier.name,
-                    "dataset_sha256": earlier.training["dataset_sha256"],
-                    **earlier.provenance,
-                },
-                "settings": settings.model_dump(mode="json"),
-                "versions": used,
-            },
+            training=training_record(
+                patches, settings, used, cross_validated=cross_validate, earlier=earlier
+            ),
             metrics=metrics,
             provenance={"source": source},
         )
@@ -172,14 +158,9 @@ def train(
     return bundle
 
 
-def _frames_seen(earlier: Card | None) -> set[str]:
-    """Frames that an earlier run has learnt from."""
-    return set() if earlier is None else set(earlier.training.get("frames_sha256", []))
-
-
 def _memory(patches: Sequence[Patch], earlier: Card) -> str:
     """Says of how many patches the scores are memory, since an earlier run knew them."""
-    known = sum(frame_hash(patch)[:16] in _frames_seen(earlier) for patch in patches)
+    known = sum(frame_hash(patch)[:16] in frames_seen(earlier) for patch in patches)
     if not known:
         return ""
     return (

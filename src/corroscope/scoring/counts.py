@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+
+from corroscope.scoring.matching import match
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,19 @@ class Counts:
         0.3 and 0.5.
     matched_3px
         Pairs of a one-to-one matching whose centroids are at most 3 px apart.
+    iou_sum_30, iou_sum_50
+        Sum of the intersection over union of these pairs.
+    matched_predicted_px, matched_annotated_px
+        Area of the particles of the pairs at 0.3, in the prediction and in the annotation.
+    near_annotated, near_predicted
+        Predicted pixels that are annotated or touch one that is, be it at a corner; and
+        annotated pixels that are predicted or touch one that is.
+    images
+        Images.
+    empty_images
+        Images without an annotated particle, of which some pixel is not ignored.
+    false_on_empty
+        Predicted particles on them.
     """
 
     true_positive: int = 0
@@ -34,6 +48,15 @@ class Counts:
     matched_iou_30: int = 0
     matched_iou_50: int = 0
     matched_3px: int = 0
+    iou_sum_30: float = 0.0
+    iou_sum_50: float = 0.0
+    matched_predicted_px: int = 0
+    matched_annotated_px: int = 0
+    near_annotated: int = 0
+    near_predicted: int = 0
+    images: int = 0
+    empty_images: int = 0
+    false_on_empty: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
@@ -48,8 +71,8 @@ def count(
     """Compare a predicted mask with an annotated one.
 
     Particles are connected pixels, those that touch at a corner included. They are
-    matched one to one so that as many pairs as possible fulfil the criterion (the
-    Hungarian method).
+    matched one to one so that as many pairs as possible fulfil the criterion, as in
+    `corroscope.scoring.matching.match`.
 
     Ignored pixels are counted nowhere, whatever was annotated there. A predicted particle of
     which half or more is ignored counts neither as found nor as false; of others, the pixels
@@ -65,7 +88,7 @@ def count(
     Returns
     -------
     Counts
-        The counts of this image.
+        The counts of this image, with `Counts.images` 1.
 
     Raises
     ------
@@ -88,69 +111,37 @@ def count(
     >>> result.true_positive, result.false_negative, result.matched_iou_50, result.annotated
     (6, 7, 1, 2)
     """
-    if ignored is None:
-        ignored = np.zeros_like(annotation)
-    for other in (annotation, ignored):
-        if other.shape != prediction.shape:
-            raise ValueError(f"masks of shapes {prediction.shape} and {other.shape} differ")
-    predicted, predicted_centres = _particles(prediction, ignored)
-    prediction, annotation = prediction & ~ignored, annotation & ~ignored
-    annotated, annotated_centres = _particles(annotation, ignored)
+    found = match(prediction, annotation, ignored)
+    if ignored is not None:
+        prediction, annotation = prediction & ~ignored, annotation & ~ignored
     hit = int(np.count_nonzero(prediction & annotation))
     predicted_px, annotated_px = int(prediction.sum()), int(annotation.sum())
-    counted_px = ignored.size - int(np.count_nonzero(ignored))
-    iou = _pairwise_iou(predicted, annotated, len(predicted_centres), len(annotated_centres))
-    distance = np.linalg.norm(predicted_centres[:, None] - annotated_centres[None], axis=-1)
+    counted_px = annotation.size - (0 if ignored is None else int(ignored.sum()))
+    predicted, annotated = found.predicted.area_px, found.annotated.area_px
+    # Where all is ignored, nothing could have been found.
+    empty = counted_px > 0 and annotated.size == 0
     return Counts(
         true_positive=hit,
         false_positive=predicted_px - hit,
         false_negative=annotated_px - hit,
         true_negative=counted_px - predicted_px - annotated_px + hit,
-        predicted=len(predicted_centres),
-        annotated=len(annotated_centres),
-        matched_iou_30=_matches(iou >= 0.3),
-        matched_iou_50=_matches(iou >= 0.5),
-        matched_3px=_matches(distance <= 3.0),
+        predicted=predicted.size,
+        annotated=annotated.size,
+        matched_iou_30=found.iou_30.value.size,
+        matched_iou_50=found.iou_50.value.size,
+        matched_3px=found.centroids_3px.value.size,
+        iou_sum_30=float(found.iou_30.value.sum()),
+        iou_sum_50=float(found.iou_50.value.sum()),
+        matched_predicted_px=int(predicted[found.iou_30.predicted].sum()),
+        matched_annotated_px=int(annotated[found.iou_30.annotated].sum()),
+        near_annotated=int((prediction & _widened(annotation)).sum()),
+        near_predicted=int((annotation & _widened(prediction)).sum()),
+        images=1,
+        empty_images=int(empty),
+        false_on_empty=predicted.size if empty else 0,
     )
 
 
-def _particles(
-    mask: NDArray[np.bool_], ignored: NDArray[np.bool_]
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Labels from 1 and the centroid of each, of what is not ignored.
-
-    Particles of which half or more is ignored have no label.
-    """
-    _, labels, statistics, centroids = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
-    )
-    if not ignored.any():
-        return np.asarray(labels), np.asarray(centroids[1:])
-    area = statistics[:, cv2.CC_STAT_AREA]
-    hidden = np.bincount(labels[ignored], minlength=area.size)
-    kept = 2 * hidden < area
-    kept[0] = False
-    labels = np.where(kept, np.cumsum(kept), 0)[labels].astype(np.int32)
-    labels[ignored] = 0
-    rows, columns = np.nonzero(labels)
-    size = np.bincount(labels[rows, columns])[1:]
-    sums = [np.bincount(labels[rows, columns], weights=at)[1:] for at in (columns, rows)]
-    return labels, np.stack(sums, axis=-1) / size[:, None]
-
-
-def _pairwise_iou(
-    predicted: NDArray[np.int32], annotated: NDArray[np.int32], rows: int, columns: int
-) -> NDArray[np.float64]:
-    pairs = predicted.ravel().astype(np.int64) * (columns + 1) + annotated.ravel()
-    table = np.bincount(pairs, minlength=(rows + 1) * (columns + 1))
-    table = table.reshape(rows + 1, columns + 1)
-    overlap = table[1:, 1:]
-    union = table[1:].sum(axis=1)[:, None] + table[:, 1:].sum(axis=0)[None] - overlap
-    return np.asarray(overlap / np.maximum(union, 1))
-
-
-def _matches(allowed: NDArray[np.bool_]) -> int:
-    if allowed.size == 0:
-        return 0
-    chosen = linear_sum_assignment(allowed, maximize=True)
-    return int(np.count_nonzero(allowed[chosen]))
+def _widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """By 1 px, over corners too."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0

@@ -1,0 +1,276 @@
+"""What one process does for a search: trials while there are some, then the last fits."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+import torch
+from optuna.trial import TrialState
+from pydantic import BaseModel, ConfigDict, Field
+
+from corroscope.errors import SettingsError
+from corroscope.learning.dataset import Patch, frame_hash
+from corroscope.learning.final import BUNDLE, Candidate, Finals, all_done, do_next
+from corroscope.learning.fit import start_from
+from corroscope.learning.held_out import hold_out
+from corroscope.learning.networks import build_network
+from corroscope.learning.pairs import synthetic_pairs
+from corroscope.learning.provenance import frames_seen
+from corroscope.learning.settings import TrainSettings
+from corroscope.learning.space import START, Between, Space, decoded, with_values
+from corroscope.learning.study import (
+    DONE,
+    FIRST,
+    at_work_elsewhere,
+    folder_of,
+    next_trial,
+    open_study,
+)
+from corroscope.learning.surfaces import shared_surface, surface_folds
+from corroscope.learning.trial import Ground, read_judged, run_trial
+from corroscope.segmentation.bundle import load_bundle
+
+POLL_S: Final = 1.0
+"""How often one looks what the others have done."""
+
+
+class Asked(BaseModel):
+    """What a search was asked for; another one needs another folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset_sha256: str = Field(description="hash of frames and masks")
+    settings: TrainSettings = Field(description="what is not varied, and the first trial")
+    space: dict[str, Between | list[Any]] = Field(description="what is varied")
+    folds: int = Field(3, ge=2, le=100, description="folds that each trial is judged on")
+    epochs: int = Field(12, ge=1, description="epochs of each fit of a trial")
+    held_out: float = Field(0.2, gt=0, le=0.5, description="share of patches set aside")
+
+
+class Search:
+    """A search, as one process sees it.
+
+    Parameters
+    ----------
+    folder
+        The search's folder.
+    patches
+        All patches.
+    asked
+        What was asked for.
+    name, source
+        For the bundle's card.
+    accelerator
+        As Lightning's Trainer understands it.
+
+    Attributes
+    ----------
+    study : optuna.Study
+        The trials.
+    held_out : list of Patch
+        Patches that have no say in anything.
+    shared_held_out : ndarray of bool
+        ``(n, n)``, which of those share surface.
+
+    Raises
+    ------
+    DatasetError
+        If the patches show too few separate pieces of surface.
+    SettingsError
+        If the defaults lie outside the space, or weights to start from do not fit or have seen
+        these patches.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        patches: list[Patch],
+        asked: Asked,
+        *,
+        name: str,
+        source: str,
+        accelerator: str = "auto",
+    ) -> None:
+        self.folder = folder
+        self.asked = asked
+        self._patches = patches
+        self._name, self._source = name, source
+        check_starts(asked.space, asked.settings, patches)
+        shared = shared_surface(patches)
+        develop, held = hold_out(shared, asked.held_out)
+        self.held_out = [patches[i] for i in held]
+        self.shared_held_out = shared[held][:, held]
+        within = shared[develop][:, develop]
+        self._ground = Ground(
+            [patches[i] for i in develop],
+            within,
+            surface_folds(within, asked.folds),
+            None,
+            accelerator,
+        )
+        self.study = open_study(folder, asked.space, asked.settings)
+
+    def work(self, trials: int, tell: Callable[[], None]) -> None:
+        """Do what there is to do until the search is over.
+
+        Parameters
+        ----------
+        trials
+            How many trials there shall be.
+        tell
+            Called when something has been done, and now and then while others do it.
+        """
+        self._see_synthetic()
+        short = self.asked.settings.model_copy(update={"epochs": self.asked.epochs})
+        while True:
+            with next_trial(
+                self.study, self.folder, self.asked.space, trials, self.asked.settings.seed
+            ) as taken:
+                if taken is not None:
+                    trial, place = taken
+                    values = decoded(trial.params)
+                    settings = with_values(short, values)
+                    value = run_trial(
+                        trial,
+                        settings,
+                        start_of(values),
+                        self._ground,
+                        place,
+                        prune=place.name != FIRST,  # all is compared with it in the end
+                    )
+                    state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+                    self.study.tell(trial, value, state)
+            tell()
+            if taken is None:
+                if not at_work_elsewhere(self.study, self.folder):
+                    break
+                time.sleep(POLL_S)
+        finals = self.finals()
+        while not all_done(finals):
+            if not do_next(finals):
+                time.sleep(POLL_S)
+            tell()
+
+    def finals(self) -> Finals:
+        """What comes after the trials.
+
+        Returns
+        -------
+        Finals
+            The last fits.
+        """
+        best, first = self.study.best_trial, self.default_trial
+        default = self._candidate(first)
+        return Finals(
+            self.folder,
+            self._ground,
+            self.held_out,
+            self._patches,
+            default,
+            default if best.params == first.params else self._candidate(best),
+            self._name,
+            self._source,
+        )
+
+    @property
+    def default_trial(self) -> optuna.trial.FrozenTrial:
+        """The trial of the defaults."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return next(t for t in trials if folder_of(self.folder, t).name == FIRST)
+
+    @property
+    def done(self) -> int:
+        """How many trials have been done."""
+        return len(self.study.get_trials(deepcopy=False, states=DONE))
+
+    @property
+    def best_value(self) -> float | None:
+        """The highest value of a complete trial; None before there is one."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return max((t.value for t in trials if t.value is not None), default=None)
+
+    def _candidate(self, trial: optuna.trial.FrozenTrial) -> Candidate:
+        values = decoded(trial.params)
+        folder = folder_of(self.folder, trial)
+        judged = read_judged(self._ground, folder, self.asked.folds)
+        return Candidate(with_values(self.asked.settings, values), start_of(values), judged)
+
+    def _see_synthetic(self) -> None:
+        """Make pairs of synthetic runs once for all trials, for it takes most of a minute."""
+        settings, space = self.asked.settings, self.asked.space
+        varied = {"background_sigma_px", "pairing.runs", "pairing.alone"} & space.keys()
+        if varied or settings.channels == 1 or settings.pairing.synthetic == 0:
+            return
+        self._ground = self._ground.with_synthetic(
+            synthetic_pairs(settings.pairing.runs, settings.background_sigma_px, settings.seed)
+        )
+
+
+def start_of(values: dict[str, Any]) -> Path | None:
+    """Where a trial's weights come from.
+
+    Parameters
+    ----------
+    values
+        The trial's values.
+
+    Returns
+    -------
+    Path or None
+        Folder of an earlier run; None for random weights.
+
+    Examples
+    --------
+    >>> start_of({"start": "", "dice_weight": 0.5})
+    """
+    return Path(values[START]) if values.get(START) else None
+
+
+def check_starts(space: Space, settings: TrainSettings, patches: list[Patch]) -> None:
+    """See whether the earlier runs that a search may start from are fit for it.
+
+    Parameters
+    ----------
+    space
+        What is varied.
+    settings
+        What is not.
+    patches
+        All patches.
+
+    Raises
+    ------
+    SettingsError
+        If one has other weights, or has seen a frame of these patches.
+    """
+    known = {frame_hash(patch)[:16] for patch in patches}
+    starts = space.get(START, [])
+    for folder in starts if isinstance(starts, list) else []:
+        if not folder:
+            continue
+        varied = {"architecture", "encoder", "widths"} & space.keys()
+        if varied:
+            raise SettingsError(
+                f"{START}: weights fit one network only; do not vary {min(varied)} as well"
+            )
+        start_from(build_network(settings), Path(folder))
+        if known & frames_seen(load_bundle(Path(folder) / BUNDLE).card):
+            raise SettingsError(
+                f"{folder}: has learnt from frames of this dataset, so every score would be "
+                "memory; start from a run on other data"
+            )
+
+
+def share_cores(workers: int, cores: int) -> None:
+    """Let torch use as many threads as fall to one of several processes.
+
+    Parameters
+    ----------
+    workers
+        How many processes there are.
+    cores
+        How many cores.
+    """
+    torch.set_num_threads(max(1, cores // workers))
