@@ -81,10 +81,11 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 # torch first and on its own: a package that asks for it would pick a larger build.
 # segmentation-models-pytorch goes into a folder of its own, without its torchvision's
 # wish for another torch: a torchvision that does not fit breaks all that imports it.
-# huggingface-hub and safetensors are what it needs besides.
+# huggingface-hub and safetensors are what it needs besides. stardist, of which the tests take one
+# file that counts matches, would bring others along.
 $(VENV)/.all: $(VENV)/.core
 	$(PIP) torch
 	$(PIP) -e '.[train,video,test,check]' huggingface-hub safetensors
 	rm -rf $(VENV)/smp
-	$(PIP) --no-deps --target $(VENV)/smp segmentation-models-pytorch timm torchvision
+	$(PIP) --no-deps --target $(VENV)/smp segmentation-models-pytorch timm torchvision stardist
 	touch $@

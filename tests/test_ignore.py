@@ -260,6 +260,8 @@ def test_ignored_pixels_are_in_no_count() -> None:
     assert count(prediction, annotation, ignored) == Counts(
         true_positive=16, false_positive=16, false_negative=0, true_negative=40**2 - 20**2 - 32,
         predicted=2, annotated=1, matched_iou_30=1, matched_iou_50=1, matched_3px=1,
+        iou_sum_30=1.0, iou_sum_50=1.0, matched_predicted_px=16, matched_annotated_px=16,
+        near_annotated=16, near_predicted=16, images=1,
     )  # fmt: skip
 
 

@@ -17,10 +17,11 @@ from scipy import ndimage, optimize
 
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.detection import CRITERIA, detection_average_precision, detection_curve
-from corroscope.scoring.particles import JUDGED_PARTICLES, judge_particles
+from corroscope.scoring.particles import judge_particles
 from corroscope.scoring.scores import scores
 from corroscope.scoring.sizes import area_errors, size_distance
 from corroscope.scoring.strata import AREA_EDGES_PX, quantile_edges, stratify
+from corroscope.tables import JUDGED_PARTICLES
 
 EIGHT = np.ones((3, 3), bool)
 

@@ -15,15 +15,16 @@ from scipy import ndimage
 from corroscope.frames.contrast import relative_contrast
 from corroscope.learning import overlaps as limits
 from corroscope.learning.dataset import Patch
-from corroscope.learning.overlaps import Overlap, find_overlaps, told_of
+from corroscope.learning.overlaps import Overlap, find_overlaps
 from corroscope.learning.surfaces import (
     shared_surface,
     surface_groups,
     tainted,
     tainted_through,
 )
+from corroscope.learning.told import told_of
 from corroscope.scoring import surface
-from corroscope.scoring.surface import best_matches, match_near, overlap_slices
+from corroscope.scoring.surface import best_matches, match_near, overlap_px, overlap_slices
 from corroscope.scoring.texture import whiten
 from corroscope.synthesis.patches import draw_pair
 from corroscope.synthesis.settings import make_synth_settings
@@ -269,7 +270,7 @@ def test_synthetic_surfaces_are_found_through_gain_drift_noise_and_bit_depth(
     large = 0
     for i, j in combinations(range(len(patches)), 2):
         place = (places[j][1] - places[i][1], places[j][2] - places[i][2])
-        shared_px = limits.overlap_px(patches[i].frame.shape, patches[j].frame.shape, place)
+        shared_px = overlap_px(patches[i].frame.shape, patches[j].frame.shape, place)
         if places[i][0] != places[j][0]:
             assert (i, j) not in found
         elif shared_px > 8000:
@@ -277,6 +278,15 @@ def test_synthetic_surfaces_are_found_through_gain_drift_noise_and_bit_depth(
             overlap = found[i, j]
             assert max(abs(overlap.dy_px - place[0]), abs(overlap.dx_px - place[1])) <= 6
     assert large > 12
+
+
+def test_more_pairs_need_more_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limits.required_evidence(1) == limits.required_evidence(2700) == 31
+    step = limits.required_evidence(27_000_000) - limits.required_evidence(270_000)
+    assert step == pytest.approx(1.7 * np.log(100))
+    assert len(find_overlaps(halves())) == 1  # of evidence 85 at most: 120 times 60 px
+    monkeypatch.setattr(limits, "REAL_PAIRS", 1e-20)
+    assert find_overlaps(halves()) == []
 
 
 def test_gain_is_of_the_second_over_the_first() -> None:

@@ -20,7 +20,6 @@ from corroscope.learning.judge import Judged, judge
 from corroscope.learning.progress import at_work, read_epochs, status
 from corroscope.learning.runs import ASKED, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
-from corroscope.segmentation.bundle import load_bundle
 
 QUICK: dict[str, Any] = {
     "widths": (4, 6), "crop_px": 32, "batch_size": 4, "steps_per_epoch": 3, "epochs": 2,
@@ -412,21 +411,3 @@ def test_no_patch_chooses_the_threshold_it_is_judged_with() -> None:
     metrics = judge(judged, np.eye(2, dtype=bool), np.random.default_rng(0))
     assert metrics["scores"]["dice"] < 0.3  # 1.0 for each fold at its own threshold
     assert metrics["surfaces"] == 2
-
-
-# Evaluation
-
-
-def test_evaluate(dataset: Path, tmp_path: Path) -> None:
-    metrics = corroscope.evaluate(dataset, out=tmp_path / "out")
-    assert metrics == json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["seen_in_training"] == 0
-    assert (tmp_path / "out" / "examples.png").stat().st_size > 0
-    assert len((tmp_path / "out" / "per_image.csv").read_text().splitlines()) == 7
-
-
-def test_evaluate_tells_what_was_seen(real_folder: Path, tmp_path: Path) -> None:
-    metrics = corroscope.evaluate(real_folder, out=tmp_path)
-    assert metrics["seen_in_training"] == metrics["patches"] == 74
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["bundle"]["name"] == load_bundle().card.name

@@ -1,15 +1,19 @@
 """The command line: one command, thin subcommands that import what they need."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corroscope.errors import BatchError, CorroscopeError, SettingsError
+
+if TYPE_CHECKING:
+    from corroscope.learning.progress import Progress
 
 FAILED = 2
 """Exit code when something that was given is at fault."""
@@ -508,11 +512,39 @@ def _train(chosen: argparse.Namespace) -> None:
         annotated_only=chosen.annotated_only,
         accelerator=chosen.accelerator,
         devices=devices,
-        progress=sys.stderr.isatty(),
+        progress=_Curves() if sys.stderr.isatty() else None,
     )
     _print_scores(bundle.card.metrics)
     print(f"Run:     {bundle.folder.parent}  (curves.png, examples.png, metrics.json)")
     print(f"Bundle:  {bundle.folder}")
+
+
+class _Curves:
+    """Curves of a training, redrawn in place on standard error; can be sent to a process."""
+
+    def __init__(self) -> None:
+        self._drawn = ""
+        self._fit = 0
+
+    def __call__(self, told: "Progress") -> None:
+        """Draw what is known so far, below what belongs to an earlier network."""
+        from corroscope.report.terminal import draw_terminal, redrawn
+
+        if told.fit != self._fit:
+            self._drawn, self._fit = "", told.fit
+        columns, lines = os.get_terminal_size(sys.stderr.fileno())
+        text = draw_terminal(
+            told.history,
+            # In the last column some terminals begin a new line; some do not know their size.
+            width=(columns or 80) - 1,
+            height=lines or 24,
+            epochs=told.epochs,
+            epoch_s=told.epoch_s,
+            title=f"network {told.fit} of {told.fits}" if told.fits > 1 else "",
+            unicode=(sys.stderr.encoding or "").lower().startswith("utf"),
+        )
+        print(redrawn(text, self._drawn), end="", file=sys.stderr, flush=True)
+        self._drawn = text
 
 
 def _tune(chosen: argparse.Namespace) -> None:

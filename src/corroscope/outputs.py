@@ -1,6 +1,7 @@
 """Writing files so that a reader never meets half of one, and what stands beside them."""
 
 import contextlib
+import hashlib
 import io
 import json
 import platform
@@ -317,3 +318,31 @@ def versions(*packages: str) -> dict[str, str]:
             for package in packages
         },
     }
+
+
+def code_hash(folder: str | Path | None = None) -> str:
+    """SHA-256 over the Python files of a package, so that a result names the code it is of.
+
+    Parameters
+    ----------
+    folder
+        The package; by default corroscope itself, as it is installed.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits; the same for the same files, whoever installed them and where.
+
+    Examples
+    --------
+    >>> len(code_hash()), code_hash() == code_hash(Path(__file__).parent)
+    (64, True)
+    """
+    root = Path(__file__).parent if folder is None else Path(folder)
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).parts):
+        # Line ends are those of the machine that checked the files out.
+        text = path.read_bytes().replace(b"\r\n", b"\n")
+        name = path.relative_to(root).as_posix()
+        digest.update(f"{name} {hashlib.sha256(text).hexdigest()}\n".encode())
+    return digest.hexdigest()

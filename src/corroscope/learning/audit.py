@@ -151,9 +151,7 @@ def _read_split(path: Path, patches: Sequence[Patch]) -> list[str | None]:
     return [sides.get(patch.name) for patch in patches]
 
 
-def _summary(
-    patches: Sequence[Patch], found: Sequence[Overlap], surfaces: int
-) -> list[str]:
+def _summary(patches: Sequence[Patch], found: Sequence[Overlap], surfaces: int) -> list[str]:
     seen = sum(overlap.found for overlap in found)
     by_index = sum(overlap.shared and not overlap.found for overlap in found)
     twice = [o for o in found if o.same_frame]
@@ -287,6 +285,7 @@ def _manifest(
     summary: Sequence[str],
     leaks: Sequence[str],
 ) -> dict[str, Any]:
+    pairs = len(patches) * (len(patches) - 1) // 2
     return {
         "command": "audit",
         "versions": versions("numpy", "scipy", "cv2"),
@@ -296,7 +295,7 @@ def _manifest(
         if split is None
         else hashlib.sha256(Path(split).read_bytes()).hexdigest(),
         "settings": {
-            "same_surface_evidence": limits.SAME_SURFACE_EVIDENCE,
+            "required_evidence": limits.required_evidence(pairs),
             "least_correlation": limits.LEAST_CORRELATION,
             "confirming_evidence": limits.CONFIRMING_EVIDENCE,
             "telling_px": limits.TELLING_PX,

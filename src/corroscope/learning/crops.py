@@ -1,6 +1,7 @@
 """What a network is shown: random crops to learn from, whole patches to be judged on."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import cv2
@@ -17,11 +18,15 @@ from corroscope.learning.networks import geometry
 from corroscope.learning.pairs import Paired, crop_pair, surface_pairs, synthetic_pairs
 from corroscope.learning.paste import RIM_PX, Sprite, cut_sprites, paste_particle
 from corroscope.learning.pseudo import IGNORED, Pair, pseudo_pair
+from corroscope.learning.recent import Recent
 from corroscope.learning.settings import TrainSettings
 from corroscope.segmentation.inputs import network_input
 
 CONTRAST_SCALE: Final = 0.1
 """Relative contrast that the network sees as 1: a clear particle is near −1."""
+
+_WHICH_SPRITES: Final = 5
+"""Tells the draw of which particles are pasted from other draws of one seed."""
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
@@ -41,10 +46,13 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         epoch: int,
         synthetic: Sequence[Paired] | None = None,
     ) -> None:
+        self._patches = patches
         self._contrasts = contrasts(patches, settings)
-        self._masks = [patch.mask for patch in patches]
-        self._ignored = [patch.ignored for patch in patches]
-        self._sprites = cut_sprites(self._contrasts, [_far_from_ignored(p) for p in patches])
+        self._sprites = cut_sprites(
+            self._contrasts,
+            map(_far_from_ignored, patches),
+            np.random.default_rng([settings.seed, _WHICH_SPRITES]),
+        )
         # Large particles are rare, and most of what is missed; small ones must not vanish.
         weights = np.sqrt([sprite.mask.sum() for sprite in self._sprites])
         self._weights = weights / weights.sum() if self._sprites else weights
@@ -52,7 +60,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         self.epoch = epoch
         pairing, sigma = settings.pairing, settings.background_sigma_px
         compares = settings.channels > 1
-        self._twice: list[Paired] = []
+        self._twice: Sequence[Paired] = []
         if compares and pairing.paired > 0:
             self._twice = surface_pairs(patches, sigma)
         self._synthetic: Sequence[Paired] = []
@@ -78,9 +86,11 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
                 paste_particle(crop, target, self._draw_sprite(rng), rng)
             return self._shown(crop, None, target)
         if which < shares[1] and self._synthetic:
-            pair = crop_pair(self._synthetic[rng.integers(len(self._synthetic))], settings, rng)
+            pair = crop_pair(
+                self._synthetic[int(rng.integers(len(self._synthetic)))], settings, rng
+            )
         elif shares[1] <= which < shares[2] and self._twice:
-            pair = crop_pair(self._twice[rng.integers(len(self._twice))], settings, rng)
+            pair = crop_pair(self._twice[int(rng.integers(len(self._twice)))], settings, rng)
         else:
             pair = self._pseudo_pair(rng)
         return self._shown(*pair)
@@ -89,12 +99,12 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         self, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         settings = self._settings
-        pick = int(rng.integers(len(self._masks)))
-        contrast, mask = self._contrasts[pick], self._masks[pick]
+        pick = int(rng.integers(len(self._patches)))
+        contrast, mask = self._contrasts[pick], self._patches[pick].mask
         pose = random_pose(mask, settings.crop_px, settings.augmentation, rng)
         crop = change_light(pose.cut(contrast), settings.augmentation, rng)
         target = pose.cut_mask(mask).astype(np.float32)
-        ignored = self._ignored[pick]
+        ignored = self._patches[pick].ignored
         if ignored is not None:
             target[pose.cut_mask(ignored)] = IGNORED
         return crop, target
@@ -125,27 +135,27 @@ class WholePatches(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(self, patches: Sequence[Patch], settings: TrainSettings) -> None:
+        self._patches = patches
         self._contrasts = contrasts(patches, settings)
-        self._masks = [patch.mask.astype(np.int8) for patch in patches]
-        for mask, patch in zip(self._masks, patches, strict=True):
-            if patch.ignored is not None:
-                mask[patch.ignored] = -1
         self._stride = geometry(settings).stride_px
         self._channels = settings.channels
 
     def __len__(self) -> int:
-        return len(self._masks)
+        return len(self._patches)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        contrast = self._contrasts[index]
+        contrast, patch = self._contrasts[index], self._patches[index]
+        mask = patch.mask.astype(np.int8)
+        if patch.ignored is not None:
+            mask[patch.ignored] = -1
         surplus = [(0, -length % self._stride) for length in contrast.shape]
         padded = np.pad(contrast, surplus, mode="symmetric")
         planes = network_input(padded, None, CONTRAST_SCALE, self._channels)
-        return torch.from_numpy(planes), torch.from_numpy(self._masks[index])[None]
+        return torch.from_numpy(planes), torch.from_numpy(mask)[None]
 
 
-def contrasts(patches: Sequence[Patch], settings: TrainSettings) -> list[NDArray[np.float32]]:
-    """Relative contrast of each patch.
+def contrasts(patches: Sequence[Patch], settings: TrainSettings) -> Recent[NDArray[np.float32]]:
+    """Relative contrast of each patch, computed when it is asked for.
 
     Parameters
     ----------
@@ -156,10 +166,16 @@ def contrasts(patches: Sequence[Patch], settings: TrainSettings) -> list[NDArray
 
     Returns
     -------
-    list of ndarray of float32
+    Recent of ndarray of float32
         In the same order.
     """
-    return [relative_contrast(patch.frame, settings.background_sigma_px) for patch in patches]
+    return Recent(len(patches), partial(_contrast, patches, settings.background_sigma_px))
+
+
+def _contrast(
+    patches: Sequence[Patch], background_sigma_px: float, number: int
+) -> NDArray[np.float32]:
+    return relative_contrast(patches[number].frame, background_sigma_px)
 
 
 def _far_from_ignored(patch: Patch) -> NDArray[np.bool_]:

@@ -1,8 +1,10 @@
-"""A folder of annotated patches → patches in memory."""
+"""A folder of annotated patches → patches, whose frames stay in their files."""
 
 import csv
 import hashlib
 import math
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -50,6 +52,79 @@ class Patch:
     time: float | None = None
     ignored: NDArray[np.bool_] | None = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width."""
+        return self.frame.shape
+
+
+class FiledPatch(Patch):
+    """A patch of a dataset folder: its frame is read from the file whenever it is asked for.
+
+    So thousands of patches fit in memory. Masks are kept, packed: somebody may go on annotating
+    while a network learns from what there was. A frame that has changed is an error.
+
+    Parameters
+    ----------
+    path
+        The frame's file.
+    patch
+        What was read.
+    """
+
+    def __init__(self, path: Path, patch: Patch) -> None:
+        ignored = None if patch.ignored is None else _packed(patch.ignored)
+        self.__dict__.update(
+            name=patch.name,
+            corner_px=patch.corner_px,
+            surface_group=patch.surface_group,
+            time=patch.time,
+            sha256=frame_hash(patch),
+            _path=path,
+            _shape=patch.shape,
+            _mask=_packed(patch.mask),
+            _ignored=ignored,
+        )
+
+    sha256: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width."""
+        shape: tuple[int, ...] = self.__dict__["_shape"]
+        return shape
+
+    @property
+    def frame(self) -> NDArray[np.uint8 | np.uint16 | np.float32]:
+        """``(height, width)``, grey; read anew.
+
+        Raises
+        ------
+        FrameError
+            If the file cannot be read any more.
+        DatasetError
+            If it is another frame now.
+        """
+        path: Path = self.__dict__["_path"]
+        frame = read_frame(path)
+        if _hash(frame) != self.sha256:
+            raise DatasetError(
+                f"{path}: is another frame than when the dataset was read; leave images as they "
+                "are while they are in use, and begin anew"
+            )
+        return frame
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """``(height, width)`` bool, as in `Patch`."""
+        return _unpacked(self.__dict__["_mask"], self.shape)
+
+    @property
+    def ignored(self) -> NDArray[np.bool_] | None:
+        """``(height, width)`` bool or None, as in `Patch`."""
+        packed: bytes | None = self.__dict__["_ignored"]
+        return None if packed is None else _unpacked(packed, self.shape)
+
 
 class _Place(NamedTuple):
     """What ``index.csv`` tells of a patch, as in `Patch`."""
@@ -79,7 +154,8 @@ def read_dataset(folder: str | Path, *, annotated_only: bool = False) -> list[Pa
     Returns
     -------
     list of Patch
-        In order of name.
+        In order of name. All has been read and checked; frames are read again when they are
+        asked for, so that the folder may be of any size but must stay.
 
     Raises
     ------
@@ -143,12 +219,10 @@ def frame_hash(patch: Patch) -> str:
     >>> len(frame_hash(Patch("a.png", np.zeros((2, 2), np.uint8), np.zeros((2, 2), bool))))
     64
     """
-    digest = hashlib.sha256(f"{patch.frame.dtype} {patch.frame.shape}\n".encode())
-    digest.update(np.ascontiguousarray(patch.frame).tobytes())
-    return digest.hexdigest()
+    return patch.sha256 if isinstance(patch, FiledPatch) else _hash(patch.frame)
 
 
-def dataset_hash(patches: list[Patch]) -> str:
+def dataset_hash(patches: Sequence[Patch]) -> str:
     """SHA-256 over frames, masks and what is ignored of all patches, in order.
 
     Parameters
@@ -193,7 +267,24 @@ def _read_patch(image: Path, mask: Path, ignore: Path | None, place: _Place) -> 
         particles &= ~ignored
     # An empty ignore mask is as good as none.
     nothing = ignored is None or not ignored.any()
-    return Patch(image.name, frame, particles, *place, ignored=None if nothing else ignored)
+    patch = Patch(image.name, frame, particles, *place, ignored=None if nothing else ignored)
+    return FiledPatch(image, patch)
+
+
+def _hash(frame: NDArray[np.generic]) -> str:
+    digest = hashlib.sha256(f"{frame.dtype} {frame.shape}\n".encode())
+    digest.update(np.ascontiguousarray(frame).tobytes())
+    return digest.hexdigest()
+
+
+def _packed(mask: NDArray[np.bool_]) -> bytes:
+    """A mask as some hundred bytes: particles are few."""
+    return zlib.compress(np.packbits(mask).tobytes(), level=1)
+
+
+def _unpacked(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    bits = np.frombuffer(zlib.decompress(packed), np.uint8)
+    return np.unpackbits(bits, count=math.prod(shape)).view(np.bool_).reshape(shape)
 
 
 def _read_mask(path: Path, shape: tuple[int, ...], kind: str, zero: str) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from corroscope.learning.dataset import Patch
 from corroscope.learning.losses import LossWeights, deep_supervision_loss
 from corroscope.learning.networks import build_network
 from corroscope.learning.pairs import Paired
-from corroscope.learning.progress import is_drawn, prediction, write_epochs
+from corroscope.learning.progress import Progress, is_drawn, plain, prediction, write_epochs
 from corroscope.learning.settings import TrainSettings
 from corroscope.outputs import output_folder, replacing
 from corroscope.report.examples import Example, draw_examples
@@ -54,6 +54,7 @@ class Fitting(lightning.LightningModule):
         settings: TrainSettings,
         folder: Path,
         synthetic: Sequence[Paired] | None = None,
+        progress: Callable[[Progress], object] | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -67,10 +68,12 @@ class Fitting(lightning.LightningModule):
         self._watched = {i: validation[i] for i in most[:_WATCHED]}
         self._examples: list[Example] = []
         self._begun: tuple[int, float] | None = None
+        self._progress = progress
 
     def on_train_start(self) -> None:
         """Look at the clock, for the time that an epoch takes."""
         self._begun = self.current_epoch, time.monotonic()
+        self._tell(None)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
         """Crops of the coming epoch."""
@@ -122,7 +125,9 @@ class Fitting(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Pool the counts: a mean of patches' scores would depend on how they were cut."""
-        counts = torch.tensor(astuple(self._counts), device=self.device)
+        # Whole numbers beyond 2**24 are not exact in 32 bits; Apple's devices have no 64.
+        where = "cpu" if self.device.type == "mps" else self.device
+        counts = torch.tensor(astuple(self._counts), dtype=torch.float64, device=where)
         gathered = self.all_gather(counts)  # from all devices
         assert isinstance(gathered, Tensor)
         pooled = scores(Counts(*gathered.reshape(-1, counts.numel()).sum(dim=0).tolist()))
@@ -142,11 +147,18 @@ class Fitting(lightning.LightningModule):
         figures = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self.history.append({"epoch": self.current_epoch, "learning_rate": rate, **figures})
+        if self.logger is not None:  # beside the others, at the same step
+            self.logger.log_metrics({"learning_rate": rate}, self.trainer.global_step)
         if self.trainer.is_global_zero:
             assert self._begun is not None
             first, begun_s = self._begun
             epoch_s = (time.monotonic() - begun_s) / (self.current_epoch + 1 - first)
             write_epochs(self.folder, self.history, epoch_s)
+            self._tell(epoch_s)
+
+    def _tell(self, epoch_s: float | None) -> None:
+        if self._progress is not None and self.trainer.is_global_zero:
+            self._progress(Progress(plain(self.history), self.settings.epochs, epoch_s))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the curves across a kill."""
@@ -167,7 +179,7 @@ def fit(
     synthetic: Sequence[Paired] | None = None,
     accelerator: str = "auto",
     devices: int | str = 1,
-    progress: bool = False,
+    progress: Callable[[Progress], object] | None = None,
 ) -> tuple[nn.Module, list[dict[str, float]]]:
     """Train a network, or go on where a killed training stopped.
 
@@ -191,7 +203,8 @@ def fit(
     accelerator, devices
         As Lightning's Trainer understands them.
     progress
-        Show a bar.
+        Called when the training begins and after each epoch. With several devices it is called
+        in another process, so it must be one that can be sent there (no lambda).
 
     Returns
     -------
@@ -209,7 +222,7 @@ def fit(
         If a checkpoint cannot be written.
     """
     torch.manual_seed(settings.seed)
-    fitting = Fitting(training, validation, settings, folder, synthetic)
+    fitting = Fitting(training, validation, settings, folder, synthetic, progress)
     if start is not None:
         start_from(fitting.network, start)
     best = ModelCheckpoint(
@@ -232,10 +245,10 @@ def fit(
             plugins=[WholeCheckpoints()],
             max_epochs=settings.epochs,
             reload_dataloaders_every_n_epochs=1,
-            logger=TensorBoardLogger(folder, name="tensorboard", version=""),
+            logger=_log(folder, settings),
             callbacks=callbacks,
             log_every_n_steps=settings.steps_per_epoch,
-            enable_progress_bar=progress,
+            enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if validation else 0,
@@ -283,6 +296,13 @@ def start_from(network: nn.Module, folder: Path) -> None:
         raise SettingsError(
             f"{path}: weights of another network; train with its architecture and widths"
         ) from error
+
+
+def _log(folder: Path, settings: TrainSettings) -> TensorBoardLogger:
+    """The TensorBoard log, with every setting."""
+    log = TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False)
+    log.log_hyperparams(settings.model_dump(mode="json"))
+    return log
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Which patches overlap on the metal: the pixels decide, ``index.csv`` confirms."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,13 @@ from numpy.typing import NDArray
 
 from corroscope.frames.contrast import relative_contrast
 from corroscope.learning.dataset import Patch, frame_hash
-from corroscope.scoring.surface import Match, best_matches, match_around, overlap_slices
+from corroscope.learning.told import (
+    groups_differ,
+    told_of,
+    told_overlaps,
+    told_place,
+)
+from corroscope.scoring.surface import Match, best_matches, match_around, overlap_px, overlap_slices
 from corroscope.scoring.texture import whiten
 
 SAME_SURFACE_EVIDENCE: Final = 31.0
@@ -24,13 +31,22 @@ On the real patches, pairs that share surface reach 42 at least, others 24 at mo
 LEAST_CORRELATION: Final = 0.25
 """Of one surface at two times; large patches would otherwise need next to none."""
 
-CONFIRMING_EVIDENCE: Final = 17.0
-"""What is enough near a place that neighbours or ``index.csv`` name: chance has little choice.
+REAL_PAIRS: Final = 2700
+"""Number of the real pairs behind `SAME_SURFACE_EVIDENCE`."""
 
-On the real patches, others reach 16 within `LARGEST_DRIFT_PX` of a place.
+EVIDENCE_STEP: Final = 1.7
+"""How much more evidence is asked for e times as many pairs.
+
+Above 15, the number of real pairs that share nothing falls by e for every 1.6.
 """
 
-TELLING_PX: Final = 2000
+CONFIRMING_EVIDENCE: Final = 20.0
+"""What is enough near a place that neighbours or ``index.csv`` name: chance has little choice.
+
+On the real patches, others reach 17 within `LARGEST_DRIFT_PX` of a place.
+"""
+
+TELLING_PX: Final = 2500
 """Pixels of overlap below which the texture need not tell, and ``index.csv`` decides."""
 
 LARGEST_DRIFT_PX: Final = 16
@@ -142,7 +158,13 @@ def find_overlaps(
         wanted=wanted,
         progress=progress,
     )
-    places = {(match.first, match.second): match for match in matches if _proves(match)}
+    pairs = len(patches) * (len(patches) - 1) // 2 if others is None else len(patches) * len(others)
+    least = required_evidence(pairs)
+    places = {
+        (match.first, match.second): match
+        for match in matches
+        if match.evidence >= least and match.correlation >= LEAST_CORRELATION
+    }
     places |= _same_frames(patches, others)
     if others is None:
         places |= _through_neighbours(textures, places)
@@ -151,71 +173,32 @@ def find_overlaps(
         for (i, j), match in places.items()
     ]
     if others is None:
-        for i, j in _told_overlaps(patches):
+        for i, j in told_overlaps(patches):
             if (i, j) not in places:
-                near = _near(textures[i], textures[j], _told_place(patches[i], patches[j]))
+                near = _near(textures[i], textures[j], told_place(patches[i], patches[j]))
                 found.append(_told(patches[i], patches[j], i, j, near))
     return sorted(found, key=lambda overlap: (overlap.first, overlap.second))
 
 
-def told_of(first: Patch, second: Patch, one_dataset: bool = True) -> bool | None:
-    """What ``index.csv`` says of two patches: whether they show a common piece of metal.
+def required_evidence(pairs: int) -> float:
+    """Evidence that proves an overlap: more where chance has more pairs to choose from.
 
     Parameters
     ----------
-    first, second
-        The patches.
-    one_dataset
-        Whether they are of one dataset; the places of two say nothing of each other.
+    pairs
+        Number of pairs that are compared.
 
     Returns
     -------
-    bool or None
-        By their places, which are of different frames where the surface groups differ, else
-        by their surface groups; None where it has neither of both.
+    float
+        Correlation times the root of the overlap in pixels.
 
     Examples
     --------
-    >>> frame, mask = np.zeros((8, 8), np.uint8), np.zeros((8, 8), bool)
-    >>> told_of(Patch("a", frame, mask, (0, 0)), Patch("b", frame, mask, (4, 7)))
-    True
-    >>> told_of(Patch("a", frame, mask), Patch("b", frame, mask)) is None
-    True
+    >>> required_evidence(100), round(required_evidence(500_000), 1)
+    (31.0, 39.9)
     """
-    if not one_dataset:
-        return None
-    if _groups_differ(first, second):
-        return False
-    if first.corner_px is not None and second.corner_px is not None:
-        place = _told_place(first, second)
-        return overlap_px(first.frame.shape, second.frame.shape, place) > 0
-    if first.surface_group is not None and second.surface_group is not None:
-        return True
-    return None
-
-
-def overlap_px(first: tuple[int, ...], second: tuple[int, ...], place_px: tuple[int, int]) -> int:
-    """Number of pixels that two patches share.
-
-    Parameters
-    ----------
-    first, second
-        Their heights and widths.
-    place_px
-        Row and column of the second's top-left pixel in the first.
-
-    Returns
-    -------
-    int
-        Pixels.
-
-    Examples
-    --------
-    >>> overlap_px((10, 10), (8, 6), (-3, 7))
-    15
-    """
-    rows, columns = overlap_slices(first, second, place_px)[0]
-    return int((rows.stop - rows.start) * (columns.stop - columns.start))
+    return SAME_SURFACE_EVIDENCE + EVIDENCE_STEP * max(0.0, math.log(max(pairs, 1) / REAL_PAIRS))
 
 
 def _textures(patches: Sequence[Patch]) -> list[NDArray[np.float16]]:
@@ -241,10 +224,6 @@ def _wanted(patches: Sequence[Patch]) -> NDArray[np.bool_] | None:
         before = low[:, None, axis] - LARGEST_DRIFT_PX < high[None, :, axis]
         near &= before & before.T
     return np.asarray(near | ~placed[:, None] | ~placed[None])
-
-
-def _proves(match: Match) -> bool:
-    return match.evidence >= SAME_SURFACE_EVIDENCE and match.correlation >= LEAST_CORRELATION
 
 
 def _same_frames(
@@ -308,13 +287,13 @@ def _measured(first: Patch, second: Patch, match: Match, told: bool | None) -> O
     lit = a > 0
     gain = float(np.median(b[lit].astype(np.float64) / a[lit])) if lit.any() else float("nan")
     remark = ""
-    if told is False and _groups_differ(first, second):
+    if told is False and groups_differ(first, second):
         remark = (
             f"pixels show an overlap, index.csv has surface groups {first.surface_group} and "
             f"{second.surface_group}"
         )
     elif told is not None and first.corner_px is not None and second.corner_px is not None:
-        index = _told_place(first, second)
+        index = told_place(first, second)
         if max(abs(p - q) for p, q in zip(place, index, strict=True)) > LARGEST_DRIFT_PX:
             remark = f"pixels show an offset of {_text(place)} px, index.csv has {_text(index)} px"
     return Overlap(
@@ -334,7 +313,7 @@ def _measured(first: Patch, second: Patch, match: Match, told: bool | None) -> O
 
 def _told(first: Patch, second: Patch, i: int, j: int, near: Match | None) -> Overlap:
     """An overlap that the index names and no search has found."""
-    index = _told_place(first, second)
+    index = told_place(first, second)
     if near is not None and near.evidence >= CONFIRMING_EVIDENCE:
         return _measured(first, second, near._replace(first=i, second=j), told=True)
     shared_px = overlap_px(first.frame.shape, second.frame.shape, index)
@@ -355,28 +334,6 @@ def _near(
     if overlap_px(first.shape, second.shape, place) < TELLING_PX:
         return None
     return match_around(first, second, place, LARGEST_DRIFT_PX)
-
-
-def _groups_differ(first: Patch, second: Patch) -> bool:
-    groups = (first.surface_group, second.surface_group)
-    return None not in groups and groups[0] != groups[1]
-
-
-def _told_overlaps(patches: Sequence[Patch]) -> list[tuple[int, int]]:
-    """Pairs whose places in the index overlap."""
-    placed = [i for i, patch in enumerate(patches) if patch.corner_px is not None]
-    return [
-        (i, j)
-        for n, i in enumerate(placed)
-        for j in placed[n + 1 :]
-        if told_of(patches[i], patches[j])
-    ]
-
-
-def _told_place(first: Patch, second: Patch) -> tuple[int, int]:
-    """Where the second patch lies in the first by their corners in the index, which both have."""
-    (top, left), (other_top, other_left) = first.corner_px or (0, 0), second.corner_px or (0, 0)
-    return other_top - top, other_left - left
 
 
 def _share(first: Patch, second: Patch, place: tuple[int, int]) -> float:

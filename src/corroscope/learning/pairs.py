@@ -1,6 +1,7 @@
 """Patches with a reference that was really taken: synthetic runs, and surface seen twice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import permutations
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ from corroscope.frames.resampling import shift_frame
 from corroscope.learning.augment import change_light, random_pose
 from corroscope.learning.dataset import Patch
 from corroscope.learning.pseudo import IGNORED, Pair, misaligned, uncovered
+from corroscope.learning.recent import Recent
 from corroscope.learning.settings import TrainSettings
 from corroscope.synthesis.patches import draw_pair
 from corroscope.synthesis.settings import SynthSettings
@@ -61,7 +63,17 @@ class Paired(NamedTuple):
     doubtful: NDArray[np.bool_]
 
 
-def surface_pairs(patches: Sequence[Patch], background_sigma_px: float) -> list[Paired]:
+class _Place(NamedTuple):
+    """Where one patch shows the surface of an earlier one."""
+
+    later: Patch
+    earlier: Patch
+    here: tuple[slice, slice]
+    there: tuple[slice, slice]
+    drift_px: tuple[float, float]
+
+
+def surface_pairs(patches: Sequence[Patch], background_sigma_px: float) -> Recent[Paired]:
     """Find patches that show one surface at two times, and align the earlier to the later.
 
     Parameters
@@ -73,11 +85,15 @@ def surface_pairs(patches: Sequence[Patch], background_sigma_px: float) -> list[
 
     Returns
     -------
-    list of Paired
-        What each pair has in common, of at least `SMALLEST_SIDE_PX`. Pairs that cannot be
-        aligned are left out.
+    Recent of Paired
+        What each pair has in common, of at least `SMALLEST_SIDE_PX`; where is found at once, the
+        pictures are made when they are asked for. Pairs that cannot be aligned are left out.
     """
-    found = []
+    places = list(_places(patches))
+    return Recent(len(places), partial(_paired, places, background_sigma_px))
+
+
+def _places(patches: Sequence[Patch]) -> Iterator[_Place]:
     for earlier, later in permutations(patches, 2):
         if earlier.time is None or later.time is None or not earlier.time < later.time:
             continue
@@ -87,22 +103,24 @@ def surface_pairs(patches: Sequence[Patch], background_sigma_px: float) -> list[
         if min(axis.stop - axis.start for axis in here) < SMALLEST_SIDE_PX:
             continue
         measured = Aligner(earlier.frame[there]).measure(later.frame[here])
-        if not measured.aligned:
-            continue
-        contrast = relative_contrast(later.frame, background_sigma_px)[here]
-        before = relative_contrast(earlier.frame, background_sigma_px)[there]
-        reference, covered = shift_frame(before, measured.dy_px, measured.dx_px)
-        mask = later.mask[here]
-        ignored = np.zeros_like(mask)
-        if later.ignored is not None:
-            ignored |= later.ignored[here]
-        if earlier.ignored is not None:
-            hidden = earlier.ignored[there].astype(np.float32)
-            ignored |= shift_frame(hidden, measured.dy_px, measured.dx_px)[0] >= 0.5
-        since = _since(contrast, reference, mask, ignored)
-        names = (later.name, earlier.name)
-        found.append(Paired(*names, contrast, reference, covered, mask, *since))
-    return found
+        if measured.aligned:
+            yield _Place(later, earlier, here, there, (measured.dy_px, measured.dx_px))
+
+
+def _paired(places: Sequence[_Place], background_sigma_px: float, number: int) -> Paired:
+    later, earlier, here, there, drift_px = places[number]
+    contrast = relative_contrast(later.frame, background_sigma_px)[here].copy()
+    before = relative_contrast(earlier.frame, background_sigma_px)[there]
+    reference, covered = shift_frame(before, *drift_px)
+    mask = later.mask[here].copy()
+    ignored = np.zeros_like(mask)
+    if later.ignored is not None:
+        ignored |= later.ignored[here]
+    if earlier.ignored is not None:
+        hidden = earlier.ignored[there].astype(np.float32)
+        ignored |= shift_frame(hidden, *drift_px)[0] >= 0.5
+    since = _since(contrast, reference, mask, ignored)
+    return Paired(later.name, earlier.name, contrast, reference, covered, mask, *since)
 
 
 def synthetic_pairs(number: int, background_sigma_px: float, seed: int) -> list[Paired]:
@@ -171,7 +189,7 @@ def _overlap(a: Patch, b: Patch) -> tuple[tuple[slice, slice], tuple[slice, slic
     assert b.corner_px is not None
     inside: list[tuple[slice, slice]] = []
     for start_a, length_a, start_b, length_b in zip(
-        a.corner_px, a.frame.shape, b.corner_px, b.frame.shape, strict=True
+        a.corner_px, a.shape, b.corner_px, b.shape, strict=True
     ):
         start = max(start_a, start_b)
         stop = max(start, min(start_a + length_a, start_b + length_b))

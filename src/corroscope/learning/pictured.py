@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from corroscope.learning.dataset import Patch
-from corroscope.learning.evaluate import Judgement, strata
+from corroscope.learning.judgement import Judgement, strata
 from corroscope.learning.progress import PREDICTIONS, read_epochs
-from corroscope.report.evaluation import Crop, EvaluationPage
+from corroscope.report.evaluation import EvaluationPage
 from corroscope.report.examples import Example
+from corroscope.report.gallery import Crop
 from corroscope.scoring.calibration import reliability_curve
 from corroscope.scoring.counts import Counts
 from corroscope.scoring.curves import precision_recall_curve
@@ -140,6 +141,7 @@ def _score_rows(metrics: Mapping[str, Any]) -> pd.DataFrame:
                 "score": name,
                 "meaning": score.meaning,
                 "group": "particles" if _is_of_particles(name) else "pixels",
+                "bounded": (score.lowest, score.highest) == (0, 1),
                 "value": metrics["scores"][name],
                 "low": low,
                 "high": high,
@@ -150,7 +152,7 @@ def _score_rows(metrics: Mapping[str, Any]) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    figures = [column for column in table if column not in ("score", "meaning", "group")]
+    figures = [column for column in table if column not in ("score", "meaning", "group", "bounded")]
     return table.astype(dict.fromkeys(figures, np.float64))
 
 

@@ -85,6 +85,28 @@ class Epochs(BaseModel):
     history: list[dict[str, float | None]] = []
 
 
+class Progress(NamedTuple):
+    """How far a training is, as a caller is told while it runs.
+
+    Attributes
+    ----------
+    history
+        As in `Epochs`, of the network that is being trained.
+    epochs
+        How many it trains for at most.
+    epoch_s
+        How long an epoch takes; None before the first one has ended.
+    fit, fits
+        Which network of how many: a cross-validation trains one for each fold, and one on all.
+    """
+
+    history: list[dict[str, float | None]]
+    epochs: int
+    epoch_s: float | None = None
+    fit: int = 1
+    fits: int = 1
+
+
 @contextlib.contextmanager
 def at_work(folder: Path) -> Iterator[None]:
     """Keep a training's folder to one process, and leave a word on how it ended.

@@ -1,7 +1,8 @@
 """`corroscope train`: a folder of annotated patches in, a bundle and its record out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from corroscope.learning.judge import Judged, judge, nested_points
 from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.networks import build_network
 from corroscope.learning.pairs import surface_pairs
-from corroscope.learning.progress import at_work, plain
+from corroscope.learning.progress import Progress, at_work, plain
 from corroscope.learning.provenance import frames_seen, training_record
 from corroscope.learning.runs import METRICS, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.surfaces import shared_surface, surface_folds
-from corroscope.outputs import versions, write_json
+from corroscope.outputs import code_hash, versions, write_json
 from corroscope.report.curves import draw_curves
 from corroscope.report.examples import Example, draw_examples
 from corroscope.segmentation.bundle import Bundle, load_bundle
@@ -44,7 +45,7 @@ def train(
     annotated_only: bool = False,
     accelerator: str = "auto",
     devices: int | str = 1,
-    progress: bool = False,
+    progress: Callable[[Progress], object] | None = None,
 ) -> Bundle:
     """Train a network on annotated patches, from random weights or from an earlier run.
 
@@ -81,7 +82,9 @@ def train(
         As Lightning's Trainer understands them. With several devices others are
         spawned, so a script needs the usual ``if __name__ == "__main__":``.
     progress
-        Show a bar.
+        Called when the training of a network begins and after each of its epochs, with
+        `corroscope.learning.progress.Progress`. With several devices it is called in another
+        process, so it must be one that can be sent there (no lambda).
 
     Returns
     -------
@@ -131,6 +134,7 @@ def train(
             "name": name,
             "source": source,
             "versions": used,
+            "code_sha256": code_hash(),
         }
         folder = new_run(out, record)
     with at_work(folder):
@@ -169,6 +173,12 @@ def _memory(patches: Sequence[Patch], earlier: Card) -> str:
     )
 
 
+def _tell(
+    progress: Callable[[Progress], object], fit_number: int, fits: int, told: Progress
+) -> None:
+    progress(told._replace(fit=fit_number, fits=fits))
+
+
 class _Course:
     """What all fits of one training have in common."""
 
@@ -181,7 +191,7 @@ class _Course:
         start: str | Path | None,
         accelerator: str,
         devices: int | str,
-        progress: bool,
+        progress: Callable[[Progress], object] | None,
     ) -> None:
         self.patches = patches
         self.shared = shared
@@ -192,8 +202,12 @@ class _Course:
             "start": None if start is None else Path(start),
             "accelerator": accelerator,
             "devices": devices,
-            "progress": progress,
         }
+        self.progress = progress
+
+    def _told(self, fit: int, fits: int) -> Callable[[Progress], object] | None:
+        """Tell the caller which network of how many it is."""
+        return None if self.progress is None else partial(_tell, self.progress, fit, fits)
 
     def validated(
         self, training: Sequence[int], validation: Sequence[int]
@@ -204,6 +218,7 @@ class _Course:
             [self.patches[i] for i in validation],
             self.settings,
             self.folder,
+            progress=self._told(1, 1),
             **self.how,
         )
         segmenters = {0: self._segmenter(network, self.folder / "validation")}
@@ -221,16 +236,29 @@ class _Course:
         indices: list[int] = []
         folds: list[int] = []
         segmenters: dict[int, Segmenter] = {}
+        fits = len(splits) + 1
         for fold, (training, validation) in enumerate(splits, start=1):
             folder = self.folder / f"fold{fold}"
             network, _ = fit(
-                [self.patches[i] for i in training], [], self.settings, folder, **self.how
+                [self.patches[i] for i in training],
+                [],
+                self.settings,
+                folder,
+                progress=self._told(fold, fits),
+                **self.how,
             )
             segmenters[fold] = self._segmenter(network, folder)
             indices += validation
             folds += [fold] * len(validation)
         metrics = self._judge(indices, folds, segmenters)
-        network, history = fit(self.patches, [], self.settings, self.folder, **self.how)
+        network, history = fit(
+            self.patches,
+            [],
+            self.settings,
+            self.folder,
+            progress=self._told(fits, fits),
+            **self.how,
+        )
         return network, history, metrics
 
     def _segmenter(self, network: nn.Module, folder: Path) -> Segmenter:

@@ -20,6 +20,7 @@ from corroscope.learning.space import DEFAULT_SPACE, Space, check_space
 from corroscope.learning.verdict import Verdict, conclude
 from corroscope.outputs import (
     MANIFEST,
+    code_hash,
     output_folder,
     read_manifest,
     replacing,
@@ -204,6 +205,7 @@ def _folder(out: str | Path, asked: Asked) -> Path:
             "command": "tune",
             "asked": wanted,
             "versions": versions("torch", "lightning", "optuna", "numpy", "cv2"),
+            "code_sha256": code_hash(),
         },
     )
     return folder

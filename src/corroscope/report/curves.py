@@ -9,14 +9,13 @@ from matplotlib.ticker import MaxNLocator
 from corroscope.outputs import replacing
 
 
-def draw_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> None:
+def draw_curves(history: Sequence[Mapping[str, float | None]], path: str | Path) -> None:
     """Draw loss, learning rate and validation scores over the epochs.
 
     Parameters
     ----------
     history
-        For each epoch ``epoch``, ``loss``, ``learning_rate`` and, where there was a
-        validation, ``dice`` and ``particle_f1_iou30``.
+        As for `curves`.
     path
         The PNG file to write.
 
@@ -28,26 +27,50 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> Non
     ...     Path(folder, "c.png").stat().st_size > 0
     True
     """
+    with replacing(path) as temporary:
+        curves(history).savefig(temporary, dpi=120)
+
+
+def curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
+    """Draw loss, learning rate and validation scores over the epochs.
+
+    Parameters
+    ----------
+    history
+        For each epoch ``epoch``, ``loss``, ``learning_rate`` and, where there was a
+        validation, ``dice`` and ``particle_f1_iou30``; None for what was not finite.
+
+    Returns
+    -------
+    Figure
+        The figure.
+
+    Examples
+    --------
+    >>> len(curves([{"epoch": 0, "loss": None, "learning_rate": 0.1}]).axes)
+    3
+    """
+    rows = [{name: _number(value) for name, value in row.items()} for row in history]
     figure = Figure(figsize=(7.5, 6), layout="constrained")
     loss, score = figure.subplots(2, 1, sharex=True)
-    epochs = [row["epoch"] + 1 for row in history]
+    epochs = [row["epoch"] + 1 for row in rows]
     marker = "o" if len(history) < 3 else None
-    loss.plot(epochs, [row["loss"] for row in history], color="black", marker=marker)
+    loss.plot(epochs, [row["loss"] for row in rows], color="black", marker=marker)
     loss.set_ylabel("training loss")
     loss.set_ylim(bottom=0)
     rate = loss.twinx()
-    rate.plot(epochs, [row["learning_rate"] for row in history], color="tab:blue", ls=":")
+    rate.plot(epochs, [row["learning_rate"] for row in rows], color="tab:blue", ls=":")
     rate.set_ylabel("learning rate", color="tab:blue")
     rate.set_ylim(bottom=0)
     for name, label, style in (
         ("dice", "Dice", "-"),
         ("particle_f1_iou30", "particle F1 (IoU ≥ 0.3)", "--"),
     ):
-        rows = [row for row in history if name in row]
-        if rows:
+        judged = [row for row in rows if name in row]
+        if judged:
             score.plot(
-                [row["epoch"] + 1 for row in rows],
-                [row[name] for row in rows],
+                [row["epoch"] + 1 for row in judged],
+                [row[name] for row in judged],
                 style,
                 label=label,
                 marker=marker,
@@ -63,5 +86,8 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> Non
     score.set_ylabel("score on unseen surface")
     score.set_xlabel("epoch")
     score.xaxis.set_major_locator(MaxNLocator(integer=True))
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    return figure
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

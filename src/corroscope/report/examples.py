@@ -52,7 +52,30 @@ def draw_examples(examples: Sequence[Example], path: str | Path, *, most: int = 
     ...     Path(folder, "e.png").stat().st_size > 0
     True
     """
-    ordered = sorted(examples, key=_dice)
+    with replacing(path) as temporary:
+        examples_figure(examples, most=most).savefig(temporary, dpi=120)
+
+
+def examples_figure(examples: Sequence[Example], *, most: int = 12) -> Figure:
+    """Draw patches with annotation and prediction outlined.
+
+    Parameters
+    ----------
+    examples, most
+        As for `draw_examples`.
+
+    Returns
+    -------
+    Figure
+        The figure.
+
+    Examples
+    --------
+    >>> mask = np.eye(20, dtype=bool)
+    >>> len(examples_figure([Example("a.png", np.zeros((20, 20)), mask, ~mask)]).axes)
+    1
+    """
+    ordered = sorted(examples, key=dice)
     if len(ordered) > most:
         ordered = [ordered[i] for i in np.linspace(0, len(ordered) - 1, most).round().astype(int)]
     columns = min(4, len(ordered))
@@ -69,13 +92,29 @@ def draw_examples(examples: Sequence[Example], path: str | Path, *, most: int = 
         ):
             if mask.any() and not mask.all():
                 axis.contour(mask, [0.5], colors=colour, linewidths=width)
-        axis.set_title(f"{example.name}\nDice {_dice(example):.2f}", fontsize=7, parse_math=False)
+        axis.set_title(f"{example.name}\nDice {dice(example):.2f}", fontsize=7, parse_math=False)
     figure.suptitle("annotated: thick, orange    predicted: thin, blue", fontsize=10)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    return figure
 
 
-def _dice(example: Example) -> float:
-    """Dice; 1 where neither has a particle, for then they agree."""
+def dice(example: Example) -> float:
+    """Dice of a patch.
+
+    Parameters
+    ----------
+    example
+        The patch.
+
+    Returns
+    -------
+    float
+        1 where neither has a particle, for then they agree.
+
+    Examples
+    --------
+    >>> mask = np.eye(4, dtype=bool)
+    >>> dice(Example("a.png", np.zeros((4, 4)), mask, mask & (np.arange(4) > 1)))
+    0.6666666666666666
+    """
     size = int(example.annotation.sum() + example.prediction.sum())
     return 2 * int((example.annotation & example.prediction).sum()) / size if size else 1.0

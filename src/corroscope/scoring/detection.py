@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 CRITERIA: Final = ("matched_iou_30", "matched_iou_50", "matched_3px")
-"""Columns of `corroscope.scoring.particles.JUDGED_PARTICLES` that say who is right."""
+"""Columns of `corroscope.tables.JUDGED_PARTICLES` that say who is right."""
 
 
 def detection_curve(particles: pd.DataFrame, criterion: str) -> pd.DataFrame:

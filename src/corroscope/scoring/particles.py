@@ -1,30 +1,13 @@
 """A table of what became of each particle, annotated or predicted."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from corroscope.scoring.matching import Matching, Particles, match
-from corroscope.tables import Column
-
-JUDGED_PARTICLES: Final = (
-    Column("side", "str", "", "annotated or predicted"),
-    Column("particle", "int64", "", "1, 2, … on each side of an image, from top to bottom"),
-    Column("y_px", "float64", "px", "row of the centroid, pixel centres at integers"),
-    Column("x_px", "float64", "px", "column of the centroid"),
-    Column("area_px", "int64", "px²", "number of pixels that are not ignored"),
-    Column("contrast", "float64", "", "mean share of the background's light that is missing"),
-    Column("score", "float64", "", "mean probability over the particle's pixels"),
-    Column("partner", "int64", "", "its particle of the other side, at IoU ≥ 0.3; 0 for none"),
-    Column("iou", "float64", "", "intersection over union with the partner; empty without"),
-    Column("partner_area_px", "float64", "px²", "area of the partner; empty without one"),
-    Column("matched_iou_30", "bool", "", "whether it is of a pair at IoU ≥ 0.3"),
-    Column("matched_iou_50", "bool", "", "whether it is of a pair at IoU ≥ 0.5"),
-    Column("matched_3px", "bool", "", "whether it is of a pair with centroids ≤ 3 px apart"),
-)
-"""One row for each particle of either side."""
+from corroscope.tables import JUDGED_PARTICLES
 
 
 class _Side(NamedTuple):

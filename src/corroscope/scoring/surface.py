@@ -224,6 +224,30 @@ def overlap_slices(
     return (in_first[0], in_first[1]), (in_second[0], in_second[1])
 
 
+def overlap_px(first: tuple[int, ...], second: tuple[int, ...], place_px: tuple[int, int]) -> int:
+    """Count the pixels that two images share.
+
+    Parameters
+    ----------
+    first, second
+        Their heights and widths.
+    place_px
+        Row and column of the second's top-left pixel in the first.
+
+    Returns
+    -------
+    int
+        Pixels.
+
+    Examples
+    --------
+    >>> overlap_px((10, 10), (8, 6), (-3, 7))
+    15
+    """
+    rows, columns = overlap_slices(first, second, place_px)[0]
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
 class _Block(NamedTuple):
     first: list[int]
     second: list[int]

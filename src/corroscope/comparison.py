@@ -1,0 +1,391 @@
+"""`corroscope compare`: several evaluations on the same patches, side by side. Needs no torch."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from corroscope.errors import DatasetError, OutputError, SettingsError
+from corroscope.outputs import (
+    MANIFEST,
+    made_by,
+    output_folder,
+    read_manifest,
+    replacing,
+    versions,
+    write_json,
+)
+from corroscope.report.comparison import ComparisonPage, write_comparison
+from corroscope.scoring.bootstrap import difference_intervals, intervals, verdict
+from corroscope.scoring.counts import Counts
+from corroscope.scoring.scores import SCORES, scores
+
+DECIDING: Final = {"dice": "Dice", "particle_f1_iou30": "particle F1"}
+"""Scores that the word on a model is about: one must be better, and none worse."""
+
+DRAWN: Final = (
+    "dice", "precision", "recall", "particle_f1_iou30", "particle_precision", "particle_recall",
+    "count_bias", "area_bias",
+)  # fmt: skip
+"""Scores with a figure; all are in the tables."""
+
+SEED: Final = 0
+"""Of the resampling; so the same comparison has the same intervals."""
+
+_WORDS: Final = {"better": "better", "worse": "worse", "undecided": "not told apart"}
+
+Bounds = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """What an evaluation has written."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    metrics: dict[str, Any]
+    table: pd.DataFrame  # indexed by image
+    counts: list[Counts]
+
+    @property
+    def model(self) -> tuple[Any, ...]:
+        """What makes its predictions."""
+        settings = self.manifest.get("settings", {})
+        return (self.manifest["bundle"]["network_sha256"], json.dumps(settings, sort_keys=True))
+
+
+class _Change(NamedTuple):
+    """How a model differs from the first."""
+
+    values: dict[str, float]
+    bounds: Bounds
+    words: dict[str, str]
+
+
+def compare(results: Sequence[str | Path], *, out: str | Path) -> dict[str, Any]:
+    """Compare results; the others with the first.
+
+    So far results are those of `corroscope.evaluate` on one dataset. Differences have paired
+    intervals, over separate pieces of surface. Patches of surface that one of the models was
+    trained on have no part in the verdict.
+
+    Writes ``report.html``, ``comparison.csv``, ``metrics.json`` and ``manifest.json``.
+
+    Parameters
+    ----------
+    results
+        Folders that ``corroscope evaluate`` has written, at least two.
+    out
+        Output folder, made if missing.
+
+    Returns
+    -------
+    dict
+        What ``metrics.json`` holds: ``models``, one for each result, with ``scores``,
+        ``intervals_95`` and, but for the first, ``difference``, ``difference_95``, ``words`` by
+        score, ``verdict`` (``better``, ``worse`` or ``not told apart``) and ``sentence``; the
+        ``warnings``; ``patches``, ``surfaces``, and the number of ``unknown_patches``, those that
+        no model was trained on or near.
+
+    Raises
+    ------
+    SettingsError
+        If there are fewer than two results, or one is no evaluation.
+    DatasetError
+        If they are of different patches.
+    OutputError
+        If a result is incomplete, or the output cannot be written.
+    """
+    folders = [Path(result) for result in results]
+    if len(folders) < 2:
+        raise SettingsError(f"{len(folders)} result given; comparing needs at least two")
+    commands = [made_by(folder) for folder in folders]
+    for folder, command in zip(folders, commands, strict=True):
+        if command not in _COMPARED:
+            what = "no result" if command is None else f"written by {command}"
+            raise SettingsError(
+                f"{folder}: {what}; give folders that corroscope evaluate has written"
+            )
+    # All that can be compared so far is of one kind.
+    return _COMPARED[str(commands[0])](folders, out)
+
+
+def _compare_evaluations(folders: Sequence[Path], out: str | Path) -> dict[str, Any]:
+    evaluations = [_read_evaluation(folder) for folder in folders]
+    _check_same(evaluations)
+    folder = output_folder(out)
+    names = _names(evaluations)
+    first = evaluations[0]
+    surfaces = first.table["surface"].tolist()
+    unknown = ~np.any([one.table["tainted"].to_numpy(bool) for one in evaluations], axis=0)
+    warnings = _warnings(evaluations, names, unknown)
+    models = []
+    for name, one in zip(names, evaluations, strict=True):
+        bounds = intervals(one.counts, surfaces, np.random.default_rng(SEED))
+        told: dict[str, Any] = {
+            "name": name,
+            "scores": scores(sum(one.counts, Counts())),
+            "intervals_95": bounds,
+            "seen_in_training": int(one.table["seen_in_training"].sum()),
+            "tainted": int(one.table["tainted"].sum()),
+        }
+        if one is not first:
+            change = _change(first, one, np.ones(len(unknown), bool))
+            word, sentence = _judge(first, one, (names[0], name), unknown)
+            told |= {
+                "difference": change.values,
+                "difference_95": change.bounds,
+                "words": change.words,
+                "verdict": word,
+                "sentence": sentence,
+            }
+        models.append(told)
+    metrics = {
+        "patches": len(surfaces),
+        "surfaces": len(set(surfaces)),
+        "unknown_patches": int(unknown.sum()),
+        "models": models,
+        "warnings": warnings,
+    }
+    manifest = {
+        "command": "compare",
+        "versions": versions("numpy", "pandas"),
+        "dataset_sha256": first.manifest["dataset_sha256"],
+        "seed": SEED,
+        "results": [
+            {
+                "folder": str(one.folder.resolve()),
+                "name": name,
+                "bundle": one.manifest["bundle"],
+                "settings": one.manifest.get("settings", {}),
+            }
+            for name, one in zip(names, evaluations, strict=True)
+        ],
+    }
+    page = _page(evaluations, metrics, manifest)
+    with replacing(folder / "comparison.csv") as temporary:
+        page.scores.merge(
+            page.differences.rename(columns={"low": "difference_low", "high": "difference_high"}),
+            how="left", on=["model", "score"],
+        ).drop(columns="meaning").to_csv(temporary, index=False, float_format="%.6g")  # fmt: skip
+    write_comparison(page, folder / "report.html")
+    plain: dict[str, Any] = _plain(metrics)
+    write_json(folder / "metrics.json", plain)
+    write_json(folder / MANIFEST, manifest)
+    return plain
+
+
+_COMPARED: Final[dict[str | None, Callable[[Sequence[Path], str | Path], dict[str, Any]]]] = {
+    "evaluate": _compare_evaluations,
+}
+"""How results are compared, by the command that wrote them."""
+
+
+def _read_evaluation(folder: Path) -> _Evaluation:
+    again = "evaluate again"
+    try:
+        table = pd.read_csv(folder / "per_image.csv").set_index("image", verify_integrity=True)
+        counts = [
+            Counts(**{field.name: row[field.name] for field in fields(Counts)})
+            for row in table.to_dict("records")
+        ]
+        table = table[["surface", "seen_in_training", "tainted"]]
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        manifest = read_manifest(folder)
+        found = _Evaluation(folder, manifest, metrics, table, counts)
+        # Asked here, so that what is incomplete is told of its folder.
+        assert found.model and manifest["dataset_sha256"] and manifest["bundle"]["name"]
+    except (OSError, KeyError, ValueError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
+        raise OutputError(f"{folder}: the evaluation {reason}; {again}") from error
+    if table.empty:
+        raise OutputError(f"{folder}: the evaluation has no image; {again}")
+    return found
+
+
+def _check_same(evaluations: Sequence[_Evaluation]) -> None:
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        both = f"{first.folder} and {other.folder}"
+        if other.manifest["dataset_sha256"] != first.manifest["dataset_sha256"]:
+            raise DatasetError(f"{both}: evaluated on different datasets; evaluate on one")
+        if other.table.index.tolist() != first.table.index.tolist():
+            raise DatasetError(f"{both}: of different images; evaluate again")
+        if other.table["surface"].tolist() != first.table["surface"].tolist():
+            raise DatasetError(
+                f"{both}: divided into surfaces differently; evaluate both with one version"
+            )
+
+
+def _names(evaluations: Sequence[_Evaluation]) -> list[str]:
+    """Names of the bundles, with the folder where two have the same."""
+    names = [str(one.manifest["bundle"]["name"]) for one in evaluations]
+    often = Counter(names)
+    names = [
+        name if often[name] == 1 else f"{name} ({one.folder})"
+        for name, one in zip(names, evaluations, strict=True)
+    ]
+    often = Counter(names)
+    return [
+        name if often[name] == 1 else f"{name} [{number}]"
+        for number, name in enumerate(names, start=1)
+    ]
+
+
+def _warnings(
+    evaluations: Sequence[_Evaluation], names: Sequence[str], unknown: NDArray[np.bool_]
+) -> list[str]:
+    told = []
+    for later, one in enumerate(evaluations):
+        told += [
+            f"{names[earlier]} and {names[later]} are the same network with the same settings."
+            for earlier in range(later)
+            if evaluations[earlier].model == one.model
+        ]
+    patches = len(unknown)
+    for name, one in zip(names, evaluations, strict=True):
+        seen, near = (int(one.table[column].sum()) for column in ("seen_in_training", "tainted"))
+        if seen:
+            told.append(
+                f"{name} was trained on {seen} of {patches} patches: on them its scores measure "
+                "memory."
+            )
+        if near > seen:
+            told.append(
+                f"{name} was trained on surface that {near - seen} more of {patches} patches show."
+            )
+    if not unknown.all():
+        judged = int(unknown.sum())
+        told.append(
+            f"The verdicts are on the {judged} patches of surface that no model was trained on; "
+            "tables and figures are of all."
+            if judged
+            else "There is no patch of surface that no model was trained on: there is no verdict."
+        )
+    surfaces = evaluations[0].table["surface"][unknown].nunique()
+    if unknown.any() and surfaces < 6:
+        told.append(
+            f"There are {surfaces} separate pieces of surface to judge on; an interval of 95 % "
+            "needs 6, so that nothing can be told apart."
+        )
+    return told
+
+
+def _change(first: _Evaluation, other: _Evaluation, chosen: NDArray[np.bool_]) -> _Change:
+    """How the second differs from the first on chosen patches."""
+    before, after = (
+        [count for count, kept in zip(one.counts, chosen, strict=True) if kept]
+        for one in (first, other)
+    )
+    surfaces = first.table["surface"][chosen].tolist()
+    bounds = difference_intervals(before, after, surfaces, np.random.default_rng(SEED))
+    was, now = (scores(sum(counts, Counts())) for counts in (before, after))
+    values = {
+        name: abs(now[name]) - abs(was[name])
+        if score.better == "nearer to 0"
+        else now[name] - was[name]
+        for name, score in SCORES.items()
+    }
+    return _Change(values, bounds, {name: _WORDS[verdict(name, bounds[name])] for name in SCORES})
+
+
+def _judge(
+    first: _Evaluation, other: _Evaluation, names: tuple[str, str], unknown: NDArray[np.bool_]
+) -> tuple[str, str]:
+    """The word on a model, and a sentence with its figures."""
+    before, after = names
+    if not unknown.any():
+        return (
+            _WORDS["undecided"],
+            f"{after} cannot be judged against {before}: all patches show surface that a model "
+            "was trained on.",
+        )
+    change = _change(first, other, unknown)
+    found = {change.words[name] for name in DECIDING}
+    word = next((word for word in ("worse", "better") if word in found), _WORDS["undecided"])
+    start = {
+        "better": f"{after} is better than {before}",
+        "worse": f"{after} is worse than {before}",
+        "not told apart": f"{after} cannot be told apart from {before}",
+    }[word]
+    figures = "; ".join(
+        f"{title} {_signed(change.values[name])} "
+        f"(95 %: {_signed(change.bounds[name][0])} to {_signed(change.bounds[name][1])})"
+        for name, title in DECIDING.items()
+    )
+    return word, f"{start} on {int(unknown.sum())} patches: {figures}."
+
+
+def _signed(value: float) -> str:
+    return "undefined" if np.isnan(value) else f"{value:+.3f}"
+
+
+def _page(
+    evaluations: Sequence[_Evaluation], metrics: Mapping[str, Any], manifest: Mapping[str, Any]
+) -> ComparisonPage:
+    models = metrics["models"]
+    values = [
+        {
+            "model": model["name"],
+            "score": name,
+            "meaning": SCORES[name].meaning,
+            "value": model["scores"][name],
+            "low": model["intervals_95"][name][0],
+            "high": model["intervals_95"][name][1],
+        }
+        for model in models
+        for name in SCORES
+    ]
+    differences = [
+        {
+            "model": model["name"],
+            "score": name,
+            "difference": model["difference"][name],
+            "low": model["difference_95"][name][0],
+            "high": model["difference_95"][name][1],
+            "verdict": model["words"][name],
+        }
+        for model in models[1:]
+        for name in SCORES
+    ]
+    images = [
+        {"model": model["name"], "image": image} | {name: scores(count)[name] for name in DECIDING}
+        for model, one in zip(models, evaluations, strict=True)
+        for image, count in zip(one.table.index, one.counts, strict=True)
+    ]
+    agreed = next((a for one in evaluations if (a := one.metrics.get("agreement"))), None)
+    ceiling = {} if agreed is None else agreed["scores"]
+    return ComparisonPage(
+        names=[model["name"] for model in models],
+        scores=pd.DataFrame(values),
+        differences=pd.DataFrame(differences),
+        per_image=pd.DataFrame(images),
+        drawn=DRAWN,
+        scattered=tuple(DECIDING),
+        ceiling={name: value for name, value in ceiling.items() if value is not None},
+        verdict=[model["sentence"] for model in models[1:]],
+        warnings=metrics["warnings"],
+        how={
+            "patches": metrics["patches"],
+            "surfaces": metrics["surfaces"],
+            "dataset": manifest["dataset_sha256"],
+            **{one["name"]: one["folder"] for one in manifest["results"]},
+        },
+    )
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it: numbers to four digits, None for what is undefined."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return round(value, 4) if np.isfinite(value) else None
+    return value
