@@ -24,8 +24,8 @@ from corroscope.learning.judge import Judged, nested_counts, nested_points
 from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.pairs import surface_pairs
 from corroscope.learning.surfaces import shared_surface, surface_folds
-from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.bootstrap import difference_intervals
+from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.particles import find_particles

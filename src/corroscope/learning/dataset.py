@@ -57,46 +57,37 @@ class Patch:
         """Height and width."""
         return self.frame.shape
 
+    @property
+    def sha256(self) -> str:
+        """As `frame_hash` gives it."""
+        return _hash(self.frame)
 
-class FiledPatch(Patch):
-    """A patch of a dataset folder: its frame is read from the file whenever it is asked for.
 
-    So thousands of patches fit in memory. Masks are kept, packed: somebody may go on annotating
-    while a network learns from what there was. A frame that has changed is an error.
+@dataclass(frozen=True)
+class FrameFile:
+    """A frame that stays in its file.
 
-    Parameters
+    Attributes
     ----------
     path
-        The frame's file.
-    patch
-        What was read.
+        The file.
+    shape
+        Height and width.
+    sha256
+        Of the frame, as `frame_hash` gives it.
     """
 
-    def __init__(self, path: Path, patch: Patch) -> None:
-        ignored = None if patch.ignored is None else _packed(patch.ignored)
-        self.__dict__.update(
-            name=patch.name,
-            corner_px=patch.corner_px,
-            surface_group=patch.surface_group,
-            time=patch.time,
-            sha256=frame_hash(patch),
-            _path=path,
-            _shape=patch.shape,
-            _mask=_packed(patch.mask),
-            _ignored=ignored,
-        )
-
+    path: Path
+    shape: tuple[int, ...]
     sha256: str
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Height and width."""
-        shape: tuple[int, ...] = self.__dict__["_shape"]
-        return shape
+    def read(self) -> NDArray[np.uint8 | np.uint16 | np.float32]:
+        """Read the frame, which must be the same as ever.
 
-    @property
-    def frame(self) -> NDArray[np.uint8 | np.uint16 | np.float32]:
-        """``(height, width)``, grey; read anew.
+        Returns
+        -------
+        ndarray of uint8, uint16 or float32
+            ``(height, width)``.
 
         Raises
         ------
@@ -105,25 +96,67 @@ class FiledPatch(Patch):
         DatasetError
             If it is another frame now.
         """
-        path: Path = self.__dict__["_path"]
-        frame = read_frame(path)
+        frame = read_frame(self.path)
         if _hash(frame) != self.sha256:
             raise DatasetError(
-                f"{path}: is another frame than when the dataset was read; leave images as they "
-                "are while they are in use, and begin anew"
+                f"{self.path}: is another frame than when the dataset was read; leave images as "
+                "they are while they are in use, and begin anew"
             )
         return frame
+
+
+class FiledPatch(Patch):
+    """A patch of a dataset folder: its frame is read from the file whenever it is asked for.
+
+    So thousands of patches fit in memory. Masks are kept, packed: somebody may go on annotating
+    while a network learns from what there was. Parameters are as of `Patch`, but that ``frame``
+    may be a `FrameFile`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        frame: FrameFile | NDArray[np.uint8 | np.uint16 | np.float32],
+        mask: NDArray[np.bool_],
+        corner_px: tuple[int, int] | None = None,
+        surface_group: str | None = None,
+        time: float | None = None,
+        ignored: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.__dict__.update(  # it is frozen
+            name=name, corner_px=corner_px, surface_group=surface_group, time=time,
+            _frame=frame, _mask=_packed(mask),
+            _ignored=None if ignored is None else _packed(ignored),
+        )  # fmt: skip
+
+    _frame: FrameFile | NDArray[np.uint8 | np.uint16 | np.float32]
+    _mask: bytes
+    _ignored: bytes | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width."""
+        return self._frame.shape
+
+    @property
+    def sha256(self) -> str:
+        """As `frame_hash` gives it."""
+        return self._frame.sha256 if isinstance(self._frame, FrameFile) else _hash(self._frame)
+
+    @property
+    def frame(self) -> NDArray[np.uint8 | np.uint16 | np.float32]:
+        """``(height, width)``, grey; read anew, with the errors of `FrameFile.read`."""
+        return self._frame.read() if isinstance(self._frame, FrameFile) else self._frame
 
     @property
     def mask(self) -> NDArray[np.bool_]:
         """``(height, width)`` bool, as in `Patch`."""
-        return _unpacked(self.__dict__["_mask"], self.shape)
+        return _unpacked(self._mask, self.shape)
 
     @property
     def ignored(self) -> NDArray[np.bool_] | None:
         """``(height, width)`` bool or None, as in `Patch`."""
-        packed: bytes | None = self.__dict__["_ignored"]
-        return None if packed is None else _unpacked(packed, self.shape)
+        return None if self._ignored is None else _unpacked(self._ignored, self.shape)
 
 
 class _Place(NamedTuple):
@@ -219,7 +252,7 @@ def frame_hash(patch: Patch) -> str:
     >>> len(frame_hash(Patch("a.png", np.zeros((2, 2), np.uint8), np.zeros((2, 2), bool))))
     64
     """
-    return patch.sha256 if isinstance(patch, FiledPatch) else _hash(patch.frame)
+    return patch.sha256
 
 
 def dataset_hash(patches: Sequence[Patch]) -> str:
@@ -267,8 +300,8 @@ def _read_patch(image: Path, mask: Path, ignore: Path | None, place: _Place) -> 
         particles &= ~ignored
     # An empty ignore mask is as good as none.
     nothing = ignored is None or not ignored.any()
-    patch = Patch(image.name, frame, particles, *place, ignored=None if nothing else ignored)
-    return FiledPatch(image, patch)
+    filed = FrameFile(image, frame.shape, _hash(frame))
+    return FiledPatch(image.name, filed, particles, *place, ignored=None if nothing else ignored)
 
 
 def _hash(frame: NDArray[np.generic]) -> str:

@@ -44,9 +44,7 @@ def draw_classes(
     """
     figure = Figure(figsize=(9, 3), layout="constrained")
     labels = class_names(table)
-    for axes, (name, whole, part, colour, hatch) in zip(
-        figure.subplots(1, 2), _SIDES, strict=True
-    ):
+    for axes, (name, whole, part, colour, hatch) in zip(figure.subplots(1, 2), _SIDES, strict=True):
         axes.bar(
             range(len(table)), table[name].fillna(0), color="white", edgecolor=colour, lw=1.6,
             hatch=hatch, width=0.7,

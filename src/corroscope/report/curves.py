@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from corroscope.outputs import replacing
+from corroscope.report.style import BLUE, VERMILION
 
 
 def draw_curves(history: Sequence[Mapping[str, float | None]], path: str | Path) -> None:
@@ -59,12 +60,13 @@ def curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
     loss.set_ylabel("training loss")
     loss.set_ylim(bottom=0)
     rate = loss.twinx()
-    rate.plot(epochs, [row["learning_rate"] for row in rows], color="tab:blue", ls=":")
-    rate.set_ylabel("learning rate", color="tab:blue")
+    rate.plot(epochs, [row["learning_rate"] for row in rows], color=BLUE, ls=":")
+    rate.set_ylabel("learning rate", color=BLUE)
     rate.set_ylim(bottom=0)
-    for name, label, style in (
-        ("dice", "Dice", "-"),
-        ("particle_f1_iou30", "particle F1 (IoU ≥ 0.3)", "--"),
+    rate.spines["right"].set_visible(True)
+    for name, label, style, colour in (
+        ("dice", "Dice", "-", BLUE),
+        ("particle_f1_iou30", "particle F1 (IoU ≥ 0.3)", "--", VERMILION),
     ):
         judged = [row for row in rows if name in row]
         if judged:
@@ -72,6 +74,7 @@ def curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
                 [row["epoch"] + 1 for row in judged],
                 [row[name] for row in judged],
                 style,
+                color=colour,
                 label=label,
                 marker=marker,
             )

@@ -2,11 +2,12 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from corroscope.report.style import CEILING, QUIET, look, shortened
 
@@ -121,7 +122,7 @@ def draw_dots(
 
 def _draw(
     axes: Axes,
-    rows: np.ndarray[tuple[int], np.dtype[np.float64]],
+    rows: NDArray[np.floating[Any]],
     dots: Sequence[Dot],
     colour: str,
     marker: str,

@@ -8,46 +8,49 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from corroscope.report.classes import class_names, draw_classes
+from corroscope.report.confusion import draw_confusion
 from corroscope.report.curves import curves
-from corroscope.report.examples import Example, examples_figure
-from corroscope.report.gallery import Crop, gallery
+from corroscope.report.dots import Dot, Line, draw_dots
+from corroscope.report.examples import Example
+from corroscope.report.gallery import Crop, crop_gallery, example_gallery, outline_key
+from corroscope.report.images import SHOWN, draw_images
+from corroscope.report.markdown import render_markdown
 from corroscope.report.page import (
     NOTHING,
     Section,
-    drawn,
     facts,
-    markdown,
     paragraph,
     picture,
+    plain,
     svg,
     table,
     warnings,
     write_page,
 )
+from corroscope.report.precision_recall import Point, draw_precision_recall
+from corroscope.report.reliability import draw_reliability
+from corroscope.report.sizes import draw_sizes
+from corroscope.report.style import report_style
 
-MOST_ROWS: Final = 30
-"""Images in the table; all are in ``per_image.csv``."""
-
-BLUE: Final = "#0072B2"
-ORANGE: Final = "#D55E00"
-GREEN: Final = "#009E73"
-CEILING: Final = "#444444"
-
-_STYLES: Final = (("-", BLUE), ("--", ORANGE), (":", GREEN))
+MOST_ROWS: Final = 200
+"""Images in the table."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EvaluationPage:
     """What the report shows.
 
     Attributes
     ----------
-    title, lead, warnings
-        What was judged, and what must not be overlooked.
+    title
+        Heading of the page.
+    lead
+        What was judged, one paragraph each.
+    warnings
+        What must not be overlooked.
     scores
         ``score``, ``meaning``, ``group`` (pixels or particles), ``bounded`` (whether it lies
         between 0 and 1), ``value``, ``low``, ``high``,
@@ -74,17 +77,19 @@ class EvaluationPage:
     annotated_area_px, predicted_area_px
         Area of each particle.
     size_facts
-        Figures about sizes, by name.
+        Figures about sizes, by name; NaN where undefined.
     confusion
-        Particles found, missed and invented.
+        Particles found, missed, and false alarms.
     per_image
         ``image``, ``annotated``, ``predicted``, ``dice``, ``particle_f1_iou30``.
     misses, false_alarms
-        The worst mistakes.
+        The worst mistakes, the worst first.
     examples
-        Whole patches.
-    history, predictions
-        Figures of each epoch, and pictures through the epochs; empty where not at hand.
+        Whole patches, in the order in which they are shown.
+    history
+        Of the training, as for `corroscope.report.curves.curves`; empty where not at hand.
+    predictions
+        Epochs, and PNG files of what the network found after them; empty where not at hand.
     model_card
         Markdown.
     how
@@ -121,281 +126,202 @@ class EvaluationPage:
 
 
 def write_evaluation(page: EvaluationPage, path: str | Path) -> None:
-    """Write the report of an evaluation.
+    """Write the report of an evaluation as one HTML file.
 
     Parameters
     ----------
     page
         What it shows.
     path
-        The HTML file.
+        The file to write.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
     """
-    sections = [
-        Section("Scores", _scores(page)),
-        Section("Precision and recall", _precision_recall(page)),
-        Section("Calibration", _calibration(page)),
-        Section("Found, missed, invented", _confusion(page)),
-        Section("By size and contrast", _strata(page)),
-        Section("Sizes", _sizes(page)),
-        Section("Images", _images(page)),
-        Section("Worst misses", _crops(page.misses, "Annotated particles without a match")),
-        Section("Worst false alarms", _crops(page.false_alarms, "Predicted ones without a match")),
-        Section("Whole patches", _examples(page)),
-        Section("Training", _training(page)),
-        Section("Model card", [markdown(page.model_card)]),
-        Section("How it was done", [facts(page.how)]),
-    ]
-    lead = [*page.lead]
-    if page.ceiling_source:
-        lead.append(f"The ceiling: {page.ceiling_source}")
-    sections[0] = Section("Scores", [warnings(page.warnings), *sections[0].blocks])
-    write_page(path, title=page.title, lead=lead, sections=sections)
+    with report_style():
+        sections = [
+            Section("Scores", _scores(page)),
+            Section("Precision and recall", _precision_recall(page)),
+            Section("Calibration", _calibration(page)),
+            Section("Found, missed, false alarms", [_confusion(page)]),
+            Section("By size and contrast", _strata(page)),
+            Section("Sizes of particles", _sizes(page)),
+            Section("Image by image", _images(page)),
+            Section("Worst misses", _crops(page.misses, "Annotated")),
+            Section("Worst false alarms", _crops(page.false_alarms, "Predicted")),
+            Section("Whole patches", _examples(page)),
+            Section("Training", _training(page)),
+            Section("Model card", _model_card(page)),
+            Section("How it was done", [facts(page.how)]),
+        ]
+    write_page(path, title=page.title, lead=page.lead, sections=sections)
 
 
 def _scores(page: EvaluationPage) -> list[Markup]:
-    blocks = []
-    bounded = page.scores[page.scores["bounded"] & page.scores["value"].notna()][::-1]
-    if len(bounded):
-        figure = Figure(figsize=(8, 0.32 * len(bounded) + 1), layout="constrained")
-        axis = figure.subplots()
-        rows = np.arange(len(bounded))
-        value = bounded["value"].to_numpy(np.float64)
-        low = bounded["low"].fillna(bounded["value"]).to_numpy(np.float64)
-        high = bounded["high"].fillna(bounded["value"]).to_numpy(np.float64)
-        axis.hlines(rows, low, high, color=BLUE, linewidth=2)
-        axis.plot(value, rows, "o", color=BLUE, label="network, 95 % interval")
-        if bounded["ceiling"].notna().any():
-            axis.plot(
-                bounded["ceiling"], rows, "|", color=CEILING, markersize=13, markeredgewidth=2.5,
-                label="annotator against himself",
-            )  # fmt: skip
-        axis.set_yticks(rows, bounded["score"].tolist(), parse_math=False)
-        axis.set_xlim(0, 1.01)
-        axis.grid(axis="x", alpha=0.3)
-        figure.legend(loc="outside upper center", ncols=2, frameon=False)
-        blocks.append(svg(figure, "scores", "Scores between 0 and 1, with their intervals"))
-    for group in page.scores["group"].unique():
-        blocks.append(_score_table(page, group))
+    rows = page.scores.to_dict("records")
+    blocks = [warnings(page.warnings)]
+    if page.ceiling_source:
+        blocks.append(
+            paragraph(
+                f"The ceiling is how well annotations agree with each other. {page.ceiling_source}"
+            )
+        )
+    lines = [
+        Line(
+            row["score"],
+            [Dot(row["value"], row["low"], row["high"])],
+            Dot(row["ceiling"], row["ceiling_low"], row["ceiling_high"]),
+        )
+        for row in rows
+        if row["bounded"] and not np.isnan([row["value"], row["ceiling"]]).all()
+    ]
+    if lines:
+        told = ", ".join(f"{line.label} {_number(line.dots[0].value)}" for line in lines)
+        figure = draw_dots(lines, between=(0, 1), title="score, with 95 % interval")
+        blocks.append(svg(figure, "scores", f"Scores between 0 and 1: {told}."))
+    blocks += [_score_table(page, group) for group in page.scores["group"].unique()]
     return blocks
 
 
 def _score_table(page: EvaluationPage, group: str) -> Markup:
     chosen = page.scores[page.scores["group"] == group]
-    shown = pd.DataFrame({"score": chosen["score"], "meaning": chosen["meaning"]})
-    shown["value"] = chosen["value"]
-    shown["95 % interval"] = _range(chosen["low"], chosen["high"])
+    shown = chosen[["score", "meaning", "value"]].assign(
+        **{"95 % interval": _intervals(chosen, "low", "high")}
+    )
     if page.ceiling_source:
-        shown["annotator"] = chosen["ceiling"]
-        shown["95 % interval of it"] = _range(chosen["ceiling_low"], chosen["ceiling_high"])
-    shown["undefined in"] = chosen["undefined_images"].astype(int)
-    return table(shown, f"Pooled scores of {group}, and in how many images each is undefined")
+        shown["ceiling"] = chosen["ceiling"]
+        shown["its 95 % interval"] = _intervals(chosen, "ceiling_low", "ceiling_high")
+    shown["images without it"] = chosen["undefined_images"].astype("Int64")
+    return table(shown, f"Scores of {group}, pooled; and images in which each is undefined")
 
 
-def _range(low: pd.Series, high: pd.Series) -> list[str]:
+def _intervals(rows: pd.DataFrame, low: str, high: str) -> list[str]:
     return [
-        NOTHING if np.isnan(a) or np.isnan(b) else f"{a:.3f} to {b:.3f}"
-        for a, b in zip(low, high, strict=True)
+        NOTHING if np.isnan([a, b]).any() else f"{plain(a)} to {plain(b)}"
+        for a, b in zip(rows[low].astype(float), rows[high].astype(float), strict=True)
     ]
 
 
 def _precision_recall(page: EvaluationPage) -> list[Markup]:
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _curve(left, page.pixel_curve, f"network, AP {_text(page.average_precision)}", *_STYLES[0])
-    left.plot(*page.operating_point, "o", color=BLUE, label="at the bundle's threshold")
-    left.set_title("pixels")
-    for (name, curve), style in zip(page.particle_curves.items(), _STYLES, strict=False):
-        _curve(right, curve, f"{name}, AP {_text(page.particle_ap[name])}", *style)
-    right.set_title("particles")
-    for axis, point in ((left, page.ceiling_point), (right, page.particle_ceiling_point)):
-        if point is not None:
-            axis.plot(*point, "*", color=CEILING, markersize=13, label="annotator against himself")
-            axis.axhline(point[1], color=CEILING, linewidth=0.8, linestyle=(0, (1, 3)))
-            axis.axvline(point[0], color=CEILING, linewidth=0.8, linestyle=(0, (1, 3)))
-        axis.set_xlabel("recall")
-        axis.set_ylabel("precision")
-        axis.set_xlim(0, 1.02)
-        axis.set_ylim(0, 1.02)
-        axis.legend(loc="lower left", fontsize=8)
-    return [svg(figure, "curves", "Precision over recall, of pixels and of particles")]
+    pixel_label = f"AP {_number(page.average_precision)}"
+    particle_curves = {
+        f"{name}, AP {_number(page.particle_ap[name])}": curve
+        for name, curve in page.particle_curves.items()
+    }
+    figure = draw_precision_recall(
+        {
+            "pixels": ({pixel_label: page.pixel_curve}, page.operating_point, page.ceiling_point),
+            "particles": (particle_curves, None, page.particle_ceiling_point),
+        }
+    )
+    recall, precision = page.operating_point
+    said = (
+        f"Precision over recall. Pixels: {pixel_label}; used at recall {_number(recall)}, "
+        f"precision {_number(precision)}{_ceiling(page.ceiling_point)}. Particles: "
+        f"{'; '.join(particle_curves) or 'none'}{_ceiling(page.particle_ceiling_point)}."
+    )
+    return [svg(figure, "precision-recall", said)]
 
 
-def _curve(axis: Axes, curve: pd.DataFrame, label: str, style: str, colour: str) -> None:
-    axis.plot(curve["recall"], curve["precision"], style, color=colour, label=label)
+def _ceiling(point: Point | None) -> str:
+    if point is None:
+        return ""
+    return f"; the ceiling at recall {_number(point[0])}, precision {_number(point[1])}"
 
 
 def _calibration(page: EvaluationPage) -> list[Markup]:
-    filled = page.reliability[page.reliability["pixels"] > 0]
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot([0, 1], [0, 1], color=CEILING, linestyle=(0, (1, 3)), label="as it should be")
-    left.plot(filled["predicted"], filled["observed"], "o-", color=BLUE, label="network")
-    left.set_xlabel("predicted probability")
-    left.set_ylabel("share that is annotated")
-    left.legend()
-    width = page.reliability["upper"] - page.reliability["lower"]
-    right.bar(
-        page.reliability["lower"], page.reliability["pixels"], width, align="edge", color=BLUE,
-        edgecolor="white",
-    )  # fmt: skip
-    if len(filled):
-        right.set_yscale("log")
-    right.set_xlabel("predicted probability")
-    right.set_ylabel("pixels")
-    return [
-        paragraph(
-            f"Expected calibration error {_text(page.ece)}, of pixels near objects: elsewhere "
-            "nearly all probabilities are rightly near 0 and would hide the rest."
-        ),
-        svg(figure, "calibration", "Predicted against observed share, and how many pixels"),
-        table(page.reliability, "Pixels near objects by predicted probability"),
-    ]
-
-
-def _confusion(page: EvaluationPage) -> list[Markup]:
-    found, missed, invented = page.confusion
-    shown = pd.DataFrame(
-        {
-            "": ["predicted", "not predicted"],
-            "annotated": [f"{found} found", f"{missed} missed"],
-            "not annotated": [f"{invented} invented", "not countable"],
-        }
+    said = (
+        f"Share of pixels that are annotated over predicted probability, and pixels in each class. "
+        f"Expected calibration error {_number(page.ece)}."
     )
-    figure = Figure(figsize=(6.5, 1.6), layout="constrained")
-    axis = figure.subplots()
-    left = 0
-    for number, label, colour, hatch in (
-        (missed, "missed", ORANGE, "///"),
-        (found, "found", GREEN, ""),
-        (invented, "invented", BLUE, "..."),
-    ):
-        axis.barh(
-            0, number, left=left, color=colour, hatch=hatch, edgecolor="white",
-            label=f"{label} ({number})",
-        )  # fmt: skip
-        left += number
-    axis.set_yticks([])
-    axis.set_xlabel("particles")
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return [
-        table(shown, "Particles, matched one to one at IoU ≥ 0.3"),
-        svg(figure, "confusion", f"{found} found, {missed} missed, {invented} invented"),
+        svg(draw_reliability(page.reliability), "reliability", said),
+        table(page.reliability, "Pixels by predicted probability"),
     ]
+
+
+def _confusion(page: EvaluationPage) -> Markup:
+    found, missed, alarms = page.confusion
+    said = (
+        f"Particles matched one to one at IoU ≥ 0.3: {found} found, {missed} missed, {alarms} "
+        "false alarms. What is neither annotated nor predicted cannot be counted."
+    )
+    return svg(draw_confusion(found, missed, alarms), "confusion", said)
 
 
 def _strata(page: EvaluationPage) -> list[Markup]:
-    figure = Figure(figsize=(9, 4), layout="constrained")
     blocks = []
-    for axis, (name, classes) in zip(
-        figure.subplots(1, len(page.strata), squeeze=False)[0], page.strata.items(), strict=True
-    ):
-        places = np.arange(len(classes))
-        for shift, column, number, colour, hatch in (
-            (-0.2, "recall", "annotated", BLUE, ""),
-            (0.2, "precision", "predicted", ORANGE, "///"),
-        ):
-            bars = axis.bar(
-                places + shift, classes[column].fillna(0), 0.38, color=colour, hatch=hatch,
-                edgecolor="white", label=f"{column} (number {number})",
-            )  # fmt: skip
-            axis.bar_label(bars, [str(n) for n in classes[number]], fontsize=7)
-        edges = [_between(*pair) for pair in zip(classes["lower"], classes["upper"], strict=True)]
-        axis.set_xticks(places, edges, fontsize=7, rotation=30)
-        axis.set_ylim(0, 1.12)
-        axis.set_xlabel(name)
-        blocks.append(table(classes, f"Particles by {name}, matched at IoU ≥ 0.3"))
-    figure.axes[0].legend(loc="lower right", fontsize=7)
-    return [svg(figure, "strata", "Recall and precision by size and contrast"), *blocks]
+    for number, (title, classes) in enumerate(page.strata.items()):
+        figure = draw_classes(classes, title)
+        said = f"Recall and precision by {title}, with the numbers of particles they come from."
+        blocks.append(svg(figure, f"classes{number}", said))
+        shown = classes.drop(columns=["lower", "upper"])
+        shown.insert(0, title, class_names(classes))
+        blocks.append(table(shown, f"Particles by {title}, matched at IoU ≥ 0.3"))
+    return blocks
 
 
 def _sizes(page: EvaluationPage) -> list[Markup]:
-    figure = Figure(figsize=(7, 3.8), layout="constrained")
-    axis = figure.subplots()
-    for area, label, (style, colour) in (
-        (page.annotated_area_px, "annotated", ("-", ORANGE)),
-        (page.predicted_area_px, "predicted", ("--", BLUE)),
-    ):
-        if area.size:
-            ordered = np.sort(area)
-            share = 1 - np.arange(area.size) / area.size
-            axis.step(
-                ordered, share, style, color=colour, where="post", label=f"{label} ({area.size})"
-            )
-    axis.set_xlabel("area in px²")
-    axis.set_ylabel("share of particles at least as large")
-    if axis.lines:
-        axis.set_xscale("log")
-        axis.legend()
-    return [
-        svg(figure, "sizes", "Sizes of annotated and predicted particles"),
-        facts(page.size_facts),
+    sides = [
+        f"{name} {area.size}" + (f" with median {np.median(area):.4g} px²" if area.size else "")
+        for name, area in (
+            ("annotated", page.annotated_area_px),
+            ("predicted", page.predicted_area_px),
+        )
     ]
+    figure = draw_sizes(page.annotated_area_px, page.predicted_area_px)
+    said = f"Areas of particles, in classes and cumulated: {', '.join(sides)}."
+    return [svg(figure, "sizes", said), facts(page.size_facts)]
 
 
 def _images(page: EvaluationPage) -> list[Markup]:
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    most = max(1, int(page.per_image[["annotated", "predicted"]].to_numpy().max(initial=1)))
-    left.plot([0, most], [0, most], color=CEILING, linestyle=(0, (1, 3)), label="equal")
-    left.plot(page.per_image["annotated"], page.per_image["predicted"], "o", color=BLUE, alpha=0.5)
-    left.set_xlabel("particles annotated in an image")
-    left.set_ylabel("particles predicted")
-    left.legend()
-    for column, label, (style, colour) in (
-        ("dice", "Dice", _STYLES[0]),
-        ("particle_f1_iou30", "particle F1 at IoU ≥ 0.3", _STYLES[1]),
-    ):
-        values = np.sort(page.per_image[column].dropna().to_numpy(np.float64))
-        if values.size:
-            share = np.arange(1, values.size + 1) / values.size
-            right.step(values, share, style, color=colour, where="post", label=label)
-    right.set_xlabel("score of an image")
-    right.set_ylabel("share of images up to it")
-    right.set_xlim(0, 1)
-    if right.lines:
-        right.legend(loc="upper left")
-    undefined = int(page.per_image["dice"].isna().sum())
-    listed = page.per_image.sort_values("dice", kind="stable", na_position="last")[:MOST_ROWS]
-    return [
-        svg(figure, "images", "Numbers and scores, image by image"),
-        paragraph(f"{undefined} images have no particle on either side: their Dice is undefined."),
-        table(listed, f"The worst first, {len(listed)} of {len(page.per_image)} images"),
-    ]
+    frame = page.per_image
+    said = (
+        f"{len(frame)} images. Left: particles predicted over particles annotated, a larger disc "
+        "for more images. Right: scores of images in order; without those in which a score is "
+        f"undefined ({', '.join(f'{SHOWN[name]}: {frame[name].isna().sum()}' for name in SHOWN)})."
+    )
+    known = page.scores.set_index("score")["ceiling"].reindex(list(SHOWN)).astype(float)
+    ceiling = {str(name): float(value) for name, value in known.items()}
+    listed = frame.sort_values("dice", kind="stable", na_position="last").head(MOST_ROWS)
+    caption = "Images, the lowest Dice first"
+    if len(listed) < len(frame):
+        caption += f": {len(listed)} of {len(frame)}"
+    return [svg(draw_images(frame, ceiling), "images", said), table(listed, caption)]
 
 
-def _crops(crops: Sequence[Crop], what: str) -> list[Markup]:
+def _crops(crops: Sequence[Crop], side: str) -> list[Markup]:
     if not crops:
         return [paragraph("There are none.")]
-    caption = (
-        f"{what}, the worst first: thick and orange what was annotated, thin, dashed and blue what "
-        "was predicted. Row and column of the centroid in brackets."
-    )
-    return [picture(drawn(gallery(crops)), caption)]
+    words = f"{side} particles without a match, the worst first; each in the middle of its picture"
+    window = "unless an edge of the image is near. Grey values from 1 % to 99 % of each picture."
+    return [paragraph(f"{words}, {window}"), outline_key(), crop_gallery(crops)]
 
 
 def _examples(page: EvaluationPage) -> list[Markup]:
-    if not page.examples:
-        return []
-    caption = (
-        "Patches from the worst to the best: thick and orange annotated, thin and blue predicted"
-    )
-    return [picture(drawn(examples_figure(page.examples)), caption)]
+    return [outline_key(), example_gallery(page.examples)] if page.examples else []
 
 
 def _training(page: EvaluationPage) -> list[Markup]:
     blocks = []
     if page.history:
-        blocks.append(svg(curves(page.history), "training", "Loss and scores over the epochs"))
-    for epoch, png in page.predictions:
-        blocks.append(picture(png, f"What the network found after epoch {epoch}"))
+        said = f"Loss, learning rate and scores over {len(page.history)} epochs of the training."
+        blocks.append(svg(curves(page.history), "training", said))
+    prints = [
+        picture(png, f"What the network found after epoch {epoch}")
+        for epoch, png in page.predictions
+    ]
+    if prints:
+        blocks.append(Markup('<div class="prints">{}</div>').format(Markup().join(prints)))
     return blocks
 
 
-def _between(lower: float, upper: float) -> str:
-    if np.isinf(lower):
-        return f"< {upper:.3g}"
-    return f"≥ {lower:.3g}" if np.isinf(upper) else f"{lower:.3g}–{upper:.3g}"
+def _model_card(page: EvaluationPage) -> list[Markup]:
+    text = render_markdown(page.model_card, level=3)
+    return [Markup('<div class="prose">{}</div>').format(text)] if text else []
 
 
-def _text(value: float) -> str:
-    return "undefined" if np.isnan(value) else f"{value:.3f}"
+def _number(value: float) -> str:
+    return "undefined" if np.isnan(value) else plain(float(value))

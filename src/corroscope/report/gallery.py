@@ -1,19 +1,17 @@
 """Pieces of images with the outlines of what was annotated and what was predicted."""
 
-import base64
-import io
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image
 
-from corroscope.report.blocks import Gallery, Picture, number
 from corroscope.report.examples import Example, dice
+from corroscope.report.page import pixels, plain, png_address, render
 
-_SHADES = 255
+MOST_PX: Final = 640
+"""Side of a picture, beyond which it is shown with fewer pixels."""
 
 
 class Crop(NamedTuple):
@@ -48,8 +46,8 @@ class Crop(NamedTuple):
     score: float = float("nan")
 
 
-def crop_gallery(crops: Sequence[Crop]) -> Gallery:
-    """Show crops, all with the same black and the same white.
+def crop_gallery(crops: Sequence[Crop]) -> Markup:
+    """Show crops, each with a black and a white of its own, for contrasts are faint.
 
     Parameters
     ----------
@@ -58,33 +56,31 @@ def crop_gallery(crops: Sequence[Crop]) -> Gallery:
 
     Returns
     -------
-    Gallery
+    Markup
         A picture for each; pixels stay squares however large it is shown.
 
     Examples
     --------
     >>> mask = np.eye(8, dtype=bool)
-    >>> gallery = crop_gallery([Crop("a.png", 3.2, 4.0, np.eye(8), mask, mask, 8)])
-    >>> gallery.pictures[0].caption
-    'row 3, column 4: 8 px²'
+    >>> crop = Crop("a.png", 3.2, 4.0, np.eye(8), mask, mask, 8)
+    >>> "row 3, column 4: 8 px²" in crop_gallery([crop])
+    True
     """
-    low, high = grey_window([crop.frame for crop in crops])
     pictures = []
     for crop in crops:
-        caption = f"row {crop.y_px:.0f}, column {crop.x_px:.0f}: {crop.area_px} px²"
+        caption = f"row {crop.y_px:.0f}, column {crop.x_px:.0f}: {plain(crop.area_px)} px²"
         for title, value in (("contrast", crop.contrast), ("probability", crop.score)):
             if not np.isnan(value):
-                caption += f", {title} {number(value, 2)}"
-        drawn = outlined(
-            crop.frame, crop.annotation, crop.prediction, low, high,
-            f"{crop.image}, {caption}",
-        )  # fmt: skip
-        pictures.append(Picture(drawn, crop.image, caption))
-    return Gallery(pictures, 220)
+                caption += f", {title} {plain(float(value), 2)}"
+        caption += f"; bar {_scale_bar_px(crop.frame.shape[1])} px"
+        said = f"{crop.image}, {caption}"
+        drawn = outlined(crop.frame, crop.annotation, crop.prediction, said)
+        pictures.append((drawn, crop.image, caption))
+    return _gallery(pictures, "small")
 
 
-def example_gallery(examples: Sequence[Example]) -> Gallery:
-    """Show whole patches, all with the same black and the same white.
+def example_gallery(examples: Sequence[Example]) -> Markup:
+    """Show whole patches.
 
     Parameters
     ----------
@@ -93,49 +89,69 @@ def example_gallery(examples: Sequence[Example]) -> Gallery:
 
     Returns
     -------
-    Gallery
+    Markup
         A picture for each.
 
     Examples
     --------
     >>> mask = np.eye(8, dtype=bool)
-    >>> example_gallery([Example("a.png", np.zeros((8, 8)), mask, mask)]).pictures[0].caption
-    'Dice 1.00'
+    >>> "Dice 1.00" in example_gallery([Example("a.png", np.zeros((8, 8)), mask, mask)])
+    True
     """
-    low, high = grey_window([example.frame for example in examples])
     pictures = []
     for example in examples:
         empty = not (example.annotation.any() or example.prediction.any())
         caption = "nothing annotated, nothing predicted" if empty else f"Dice {dice(example):.2f}"
-        drawn = outlined(
-            example.frame, example.annotation, example.prediction, low, high,
-            f"{example.name}, {caption}",
-        )  # fmt: skip
-        pictures.append(Picture(drawn, example.name, caption))
-    return Gallery(pictures, 300)
+        caption += f"; bar {_scale_bar_px(example.frame.shape[1])} px"
+        said = f"{example.name}, {caption}"
+        drawn = outlined(example.frame, example.annotation, example.prediction, said)
+        pictures.append((drawn, example.name, caption))
+    return _gallery(pictures, "large")
 
 
-def grey_window(frames: Sequence[NDArray[np.generic]]) -> tuple[float, float]:
-    """Choose what is black and what is white, for several pictures together.
+def outline_key() -> Markup:
+    """Explain the two outlines.
+
+    Returns
+    -------
+    Markup
+        A line with a sample of each.
+
+    Examples
+    --------
+    >>> "annotated" in outline_key()
+    True
+    """
+    return Markup(
+        '<p class="key">'
+        '<svg viewBox="0 0 40 10" aria-hidden="true"><path class="annotated" d="M1 5H39"/></svg> '
+        "annotated: thick, drawn through, orange. "
+        '<svg viewBox="0 0 40 10" aria-hidden="true"><path class="predicted" d="M1 5H39"/></svg> '
+        "predicted: thin, dashed, blue. White edges only set them off.</p>"
+    )
+
+
+def grey_window(frame: NDArray[np.generic]) -> tuple[float, float]:
+    """Choose what is black and what is white.
 
     Parameters
     ----------
-    frames
-        Each ``(height, width)``, grey.
+    frame
+        ``(height, width)``, grey.
 
     Returns
     -------
     low, high : float
-        The 0.1 % and 99.9 % quantiles of all pixels; NaN is none.
+        The 1 % and 99 % quantiles of its pixels; NaN is none.
 
     Examples
     --------
-    >>> grey_window([np.full((2, 2), 7), np.full((2, 2), 9)])
-    (7.0, 9.0)
+    >>> grey_window(np.arange(101).reshape(1, 101))
+    (1.0, 99.0)
     """
-    values = np.concatenate([np.ravel(frame).astype(np.float64) for frame in frames] or [[]])
+    values = np.ravel(frame).astype(np.float64)
     values = values[np.isfinite(values)]
-    low, high = np.quantile(values, (0.001, 0.999)) if values.size else (0.0, 1.0)
+    low, high = np.quantile(values, (0.01, 0.99)) if values.size else (0.0, 1.0)
     return float(low), float(high if high > low else low + 1)
 
 
@@ -143,8 +159,6 @@ def outlined(
     frame: NDArray[np.generic],
     annotation: NDArray[np.bool_],
     prediction: NDArray[np.bool_],
-    low: float,
-    high: float,
     said: str,
 ) -> Markup:
     """Draw both outlines over a picture.
@@ -155,16 +169,14 @@ def outlined(
         ``(height, width)``, grey. NaN is shown black.
     annotation, prediction
         ``(height, width)`` bool.
-    low, high
-        What is black and what is white.
     said
         What it shows, for who cannot see it.
 
     Returns
     -------
     Markup
-        An ``svg`` element with the picture in its own pixels, as PNG, the outlines along the
-        sides of pixels, and a scale bar.
+        An ``svg`` element with the picture as PNG, in its own pixels unless it has more than
+        `MOST_PX` at a side, the outlines along the sides of pixels, and a scale bar.
 
     Raises
     ------
@@ -174,20 +186,23 @@ def outlined(
     Examples
     --------
     >>> mask = np.eye(8, dtype=bool)
-    >>> outlined(np.eye(8), mask, mask, 0, 1, "a")[:66]
-    Markup('<svg class="crop" viewBox="0 0 8 8" role="img" aria-label="a"><ima')
+    >>> outlined(np.eye(8), mask, mask, "a")[:61]
+    Markup('<svg class="crop" viewBox="0 0 8 8" role="img" aria-label="a"')
     """
     if not frame.shape == annotation.shape == prediction.shape:
         shapes = f"{frame.shape}, {annotation.shape} and {prediction.shape}"
         raise ValueError(f"frame, annotation and prediction have shapes {shapes}")
     height, width = frame.shape
-    share = (np.nan_to_num(frame.astype(np.float64), nan=low) - low) / (high - low)
-    grey = (np.clip(share, 0, 1) * _SHADES).round().astype(np.uint8)
+    low, high = grey_window(frame)
+    grey = np.nan_to_num(frame.astype(np.float64), nan=low, posinf=high, neginf=low)
+    side = -(-max(height, width) // MOST_PX)
+    share = np.clip((_reduced(grey, side) - low) / (high - low), 0, 1)
+    address = png_address(pixels((share * 255).round().astype(np.uint8)))
     bar = _scale_bar_px(width)
     y, x = height * 0.955, width * 0.04
     ring = {"annotated": outline_path(annotation), "predicted": outline_path(prediction)}
     lines = [
-        f'<path class="{name}" d="{path}"/>'
+        Markup('<path class="{}" d="{}"/>').format(name, path)
         for name, path in (
             ("under", ring["annotated"]),
             ("annotated", ring["annotated"]),
@@ -198,34 +213,13 @@ def outlined(
         )
         if path
     ]
-    return Markup(  # noqa: S704
-        f'<svg class="crop" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(said)}; the bar is {bar} px long">'
-        f'<image width="{width}" height="{height}" href="{png_data(grey)}"/>{"".join(lines)}</svg>'
+    opening = Markup('<svg class="crop" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
+        width, height, said
     )
-
-
-def png_data(grey: NDArray[np.uint8]) -> str:
-    """Make a picture an address that holds it.
-
-    Parameters
-    ----------
-    grey
-        ``(height, width)``.
-
-    Returns
-    -------
-    str
-        Of scheme ``data:``.
-
-    Examples
-    --------
-    >>> png_data(np.zeros((2, 2), np.uint8))[:30]
-    'data:image/png;base64,iVBORw0K'
-    """
-    file = io.BytesIO()
-    Image.fromarray(grey).save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    image = Markup('<image width="{}" height="{}" href="{}"/>').format(
+        share.shape[1] * side, share.shape[0] * side, address
+    )
+    return opening + image + Markup().join(lines) + Markup("</svg>")
 
 
 def outline_path(mask: NDArray[np.bool_]) -> str:
@@ -282,6 +276,20 @@ def _ring(starts: dict[tuple[int, int], list[tuple[int, int]]], corner: tuple[in
         if following != step:
             text += f"H{at[1]}" if step[1] else f"V{at[0]}"
         step = following
+
+
+def _gallery(pictures: Sequence[tuple[Markup, str, str]], size: str) -> Markup:
+    return render("gallery.html.j2", pictures=pictures, size=size)
+
+
+def _reduced(grey: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Means of square blocks, so that a page of large frames stays small."""
+    # What does not fill the last blocks is filled with the nearest pixels.
+    missing = [(0, -length % side) for length in grey.shape]
+    filled = np.pad(grey, missing, mode="edge")
+    rows, columns = filled.shape[0] // side, filled.shape[1] // side
+    means: NDArray[np.float64] = filled.reshape(rows, side, columns, side).mean((1, 3))
+    return means
 
 
 def _scale_bar_px(width: int) -> int:

@@ -47,12 +47,12 @@ def draw_precision_recall(
                 curve["recall"], curve["precision"], ls=style.line, color=style.colour,
                 marker=style.marker if len(curve) < 3 else None, lw=1.6, label=label,
             )  # fmt: skip
-        if _known(point):
+        if point is not None and _known(point):
             axes.plot(
                 *point, ls="none", marker="*", ms=13, color=BLACK, mec="white",
                 label="where it is used",
             )  # fmt: skip
-        if _known(ceiling):
+        if ceiling is not None and _known(ceiling):
             _draw_ceiling(axes, ceiling)
         if not axes.lines or all(not np.isfinite(line.get_xdata()).any() for line in axes.lines):
             axes.text(0.5, 0.5, "nothing annotated, or nothing predicted", ha="center", color=QUIET)
@@ -64,12 +64,12 @@ def draw_precision_recall(
     return figure
 
 
-def _known(point: Point | None) -> bool:
-    return point is not None and bool(np.isfinite(point).all())
+def _known(point: Point) -> bool:
+    return bool(np.isfinite(point).all())
 
 
-def _draw_ceiling(axes: Axes, ceiling: Point | None) -> None:
-    recall, precision = ceiling or (0.0, 0.0)
+def _draw_ceiling(axes: Axes, ceiling: Point) -> None:
+    recall, precision = ceiling
     axes.plot(
         recall, precision, ls="none", marker="D", ms=8, color=CEILING, mfc="white", mew=1.6,
         label="ceiling: annotator against himself",

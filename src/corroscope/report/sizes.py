@@ -9,9 +9,7 @@ from corroscope.report.style import ANNOTATED, PREDICTED, QUIET, logarithmic
 _BINS = 24
 
 
-def draw_sizes(
-    annotated_px: NDArray[np.floating], predicted_px: NDArray[np.floating]
-) -> Figure:
+def draw_sizes(annotated_px: NDArray[np.floating], predicted_px: NDArray[np.floating]) -> Figure:
     """Draw how areas are distributed.
 
     Parameters

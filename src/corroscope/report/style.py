@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def report_style() -> Iterator[None]:
     ...     mpl.rcParams["text.parse_math"]
     False
     """
-    settings = {
+    settings: dict[Any, Any] = {
         "axes.axisbelow": True,
         "axes.spines.right": False,
         "axes.spines.top": False,

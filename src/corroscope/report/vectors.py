@@ -4,13 +4,17 @@ import io
 import re
 from typing import Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.figure import Figure
+
+PX_PER_INCH: Final = 108
+"""So wide is a figure on a page with room for it: 9 inches fill it."""
 
 _UNSEEN: Final = re.compile(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", re.S)
 _STYLE: Final = re.compile(r' style="([^"]*)"')
 _PATH: Final = re.compile(r' d="([^"]*)"')
 _DIGITS: Final = re.compile(r"(\.\d\d)\d+")
+_FIRST: Final = r"\1"
 _ID: Final = re.compile(r' id="([^"]*)"')
 _REFERENCE: Final = re.compile(r'(?:xlink:)?href="#([^"]*)"|url\(#([^)]*)\)')
 _OPENING: Final = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>')
@@ -36,12 +40,12 @@ def inline_svg(figure: Figure, said: str, prefix: str) -> Markup:
 
     Examples
     --------
-    >>> inline_svg(Figure(figsize=(1, 1)), 'nothing', "f1")[:72]
-    Markup('<svg class="plot" viewBox="0 0 72 72" role="img" aria-label="nothing">')
+    >>> inline_svg(Figure(figsize=(1, 1)), 'nothing', "f1")[:81]
+    Markup('<svg class="plot" width="108" viewBox="0 0 72 72" role="img" aria-label="nothing"')
     """
     file = io.StringIO()
     unsaid = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(file, format="svg", metadata=unsaid)  # type: ignore[arg-type]
+    figure.savefig(file, format="svg", metadata=unsaid)
     text = _UNSEEN.sub("", file.getvalue())
     text = text[text.index("<svg ") :].strip()
     used = {one or other for one, other in _REFERENCE.findall(text)}
@@ -52,10 +56,15 @@ def inline_svg(figure: Figure, said: str, prefix: str) -> Markup:
     text = text.replace("xlink:href=", "href=")
     text = _STYLE.sub(_attributes, text)
     # A hundredth of a point is enough.
-    text = _PATH.sub(lambda m: f' d="{_DIGITS.sub(r"\1", " ".join(m[1].split()))}"', text)
-    opening = r'<svg class="plot" viewBox="\1" role="img" aria-label="' + "@@" + '">'
-    text = _OPENING.sub(opening, text, count=1).replace("@@", str(escape(said)), 1)
-    return Markup(re.sub(r"\s*\n\s*", "\n", text))  # noqa: S704
+    text = _PATH.sub(_shortened, text)
+    opening = Markup('<svg class="plot" width="{}" viewBox="{}" role="img" aria-label="{}">')
+    width = round(PX_PER_INCH * figure.get_figwidth())
+    text = _OPENING.sub(lambda m: opening.format(width, m[1], said), text, count=1)
+    return Markup(re.sub(r"\s*\n\s*", "\n", text))
+
+
+def _shortened(match: re.Match[str]) -> str:
+    return f' d="{_DIGITS.sub(_FIRST, " ".join(match[1].split()))}"'
 
 
 def _attributes(match: re.Match[str]) -> str:
