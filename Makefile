@@ -9,7 +9,8 @@ SOURCE := 74 of the 100 annotated patches published with AnesSAD/Pitting_corrosi
 	doi:10.5281/zenodo.14653184, to be cited. The recipe (width, pasted particles, epochs) was chosen on \
 	folds of the same patches. Besides, synthetic runs made by corroscope itself
 
-.PHONY: demo install test check bench reference realism pretraining bundle click studio soak clean
+.PHONY: demo install test check bench reference realism pretraining bundle click studio coverage memory \
+	tuning soak clean
 
 demo: $(VENV)/.core
 	$(BIN)/corroscope demo --out corroscope-demo
@@ -62,6 +63,18 @@ click: $(VENV)/.all
 # How quickly the studio answers, in Chromium (two minutes, on a machine with nothing else to do).
 studio: $(VENV)/.all
 	$(BIN)/python benchmarks/studio.py
+
+# How often intervals hold the truth, in simulations (some minutes).
+coverage: $(VENV)/.all
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
+
+# Memory of training and evaluation for a dataset and one ten times as large (some minutes).
+memory: $(VENV)/.all
+	$(BIN)/python benchmarks/memory.py
+
+# A search for better settings on annotated patches (about an hour on two cores; goes on after a kill).
+tuning: $(VENV)/.all
+	$(BIN)/corroscope tune $(DATASET) --out build/tuning --set epochs=40
 
 # 200 kills and 10 000 steps of undo and redo on an annotation store (half an hour).
 soak: $(VENV)/.all

@@ -163,6 +163,10 @@ def test_few_particles_are_all_kept_in_order() -> None:
 # Crops
 
 
+def _all(shown: Crops | WholePatches) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [shown[number] for number in range(len(shown))]
+
+
 def _keeping(monkeypatch: pytest.MonkeyPatch, kept_bytes: int) -> None:
     for module in (crops, pairs):
         monkeypatch.setattr(module, "Recent", partial(Recent, kept_bytes=kept_bytes))
@@ -182,15 +186,15 @@ def test_crops_do_not_depend_on_what_is_kept(
     )  # fmt: skip
     patches = read_dataset(dataset)
     plain = [Patch(p.name, p.frame, p.mask, p.corner_px, time=p.time) for p in patches]
-    kept = list(Crops(plain, settings, epoch=1))
-    whole = list(WholePatches(plain, settings))
+    kept = _all(Crops(plain, settings, epoch=1))
+    whole = _all(WholePatches(plain, settings))
     _keeping(monkeypatch, 2 * CONTRAST_BYTES)
     made = Crops(patches, settings, epoch=1)
     assert len(made._twice) == 15
-    for (crop, target), (other, other_target) in zip(made, kept, strict=True):
+    for (crop, target), (other, other_target) in zip(_all(made), kept, strict=True):
         assert torch.equal(crop, other)
         assert torch.equal(target, other_target)
-    for number, (frame, mask) in enumerate(WholePatches(patches, settings)):
+    for number, (frame, mask) in enumerate(_all(WholePatches(patches, settings))):
         assert torch.equal(frame, whole[number][0])
         assert torch.equal(mask, whole[number][1])
 
@@ -210,8 +214,10 @@ def _drawn_bytes(folder: Path, settings: TrainSettings) -> tuple[int, int]:
         patches = read_dataset(folder)
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        list(Crops(patches, settings, epoch=0))
-        list(WholePatches(patches, settings))
+        drawn, whole = Crops(patches, settings, epoch=0), WholePatches(patches, settings)
+        for shown in (drawn, whole):
+            for number in range(len(shown)):
+                shown[number]
         return held, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -385,9 +385,9 @@ def test_table_marks_numbers_heads_and_what_is_missing() -> None:
 def test_small_blocks_are_escaped() -> None:
     assert warnings(["<a>"]).count("&lt;a&gt;") == 1
     assert paragraph("<a>") == "<p>&lt;a&gt;</p>"
-    text = facts({"a": {"b": {"c": [1, "<d>"]}, "e": {}}, "f": 0.25})
+    text = facts({"a": {"b": {"c": [1, "<d>"]}, "e": {}}, "f": -0.25})
     pairs = re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text)
-    assert pairs == [("a.b.c", "1, &lt;d&gt;"), ("a.e", "none"), ("f", "0.25")]
+    assert pairs == [("a.b.c", "1, &lt;d&gt;"), ("a.e", "none"), ("f", "−0.25")]
 
 
 def test_a_formula_in_a_figure_stays_as_it_is() -> None:

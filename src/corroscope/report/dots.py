@@ -137,6 +137,6 @@ def _draw(
     )  # fmt: skip
     (handle,) = axes.plot(
         values[:, 0], rows, ls="none", marker=marker, ms=6, color=colour,
-        mfc=colour if filled else "white", label=label,
+        mfc=colour if filled else "white", label=label, clip_on=False,
     )  # fmt: skip
     return handle

@@ -382,5 +382,6 @@ def _fact(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_fact(one) for one in value) or "none"
     if isinstance(value, float):
-        return "undefined" if np.isnan(value) else f"{value:g}".replace("inf", "∞")
+        sign = "−" if value < 0 else ""
+        return "undefined" if np.isnan(value) else f"{sign}{abs(value):g}".replace("inf", "∞")
     return plain(value)
