@@ -1,5 +1,6 @@
 """Curves of a training."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def draw_curves(history: Sequence[Mapping[str, float | None]], path: str | Path)
         curves(history).savefig(temporary, dpi=120)
 
 
-def curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
+def curves(
+    history: Sequence[Mapping[str, float | None]], ceiling: Mapping[str, float] | None = None
+) -> Figure:
     """Draw loss, learning rate and validation scores over the epochs.
 
     Parameters
@@ -40,6 +43,8 @@ def curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
     history
         For each epoch ``epoch``, ``loss``, ``learning_rate`` and, where there was a
         validation, ``dice`` and ``particle_f1_iou30``; None for what was not finite.
+    ceiling
+        How well annotators agree, by the same names; drawn as lines.
 
     Returns
     -------
@@ -78,6 +83,14 @@ def curves(history: Sequence[Mapping[str, float | None]]) -> Figure:
                 label=label,
                 marker=marker,
             )
+            agreed = (ceiling or {}).get(name, float("nan"))
+            if not math.isnan(agreed):
+                score.axhline(
+                    agreed,
+                    color=colour,
+                    ls=(0, (1, 3)),
+                    label=f"{label}, annotators among themselves",
+                )
     if score.lines:
         score.legend(loc="lower right")
     else:

@@ -253,8 +253,10 @@ def _confusion(page: EvaluationPage) -> Markup:
 
 def _strata(page: EvaluationPage) -> list[Markup]:
     blocks = []
+    point = page.particle_ceiling_point
+    ceiling = None if point is None else dict(zip(("recall", "precision"), point, strict=True))
     for number, (title, classes) in enumerate(page.strata.items()):
-        figure = draw_classes(classes, title)
+        figure = draw_classes(classes, title, ceiling)
         said = f"Recall and precision by {title}, with the numbers of particles they come from."
         blocks.append(svg(figure, f"classes{number}", said))
         shown = classes.drop(columns=["lower", "upper"])
@@ -283,13 +285,17 @@ def _images(page: EvaluationPage) -> list[Markup]:
         "for more images. Right: scores of images in order; without those in which a score is "
         f"undefined ({', '.join(f'{SHOWN[name]}: {frame[name].isna().sum()}' for name in SHOWN)})."
     )
-    known = page.scores.set_index("score")["ceiling"].reindex(list(SHOWN)).astype(float)
-    ceiling = {str(name): float(value) for name, value in known.items()}
+    ceiling = _ceilings(page)
     listed = frame.sort_values("dice", kind="stable", na_position="last").head(MOST_ROWS)
     caption = "Images, the lowest Dice first"
     if len(listed) < len(frame):
         caption += f": {len(listed)} of {len(frame)}"
     return [svg(draw_images(frame, ceiling), "images", said), table(listed, caption)]
+
+
+def _ceilings(page: EvaluationPage) -> dict[str, float]:
+    known = page.scores.set_index("score")["ceiling"].reindex(list(SHOWN)).astype(float)
+    return {str(name): float(value) for name, value in known.items()}
 
 
 def _crops(crops: Sequence[Crop], side: str) -> list[Markup]:
@@ -308,7 +314,7 @@ def _training(page: EvaluationPage) -> list[Markup]:
     blocks = []
     if page.history:
         said = f"Loss, learning rate and scores over {len(page.history)} epochs of the training."
-        blocks.append(svg(curves(page.history), "training", said))
+        blocks.append(svg(curves(page.history, _ceilings(page)), "training", said))
     prints = [
         picture(png, f"What the network found after epoch {epoch}")
         for epoch, png in page.predictions
