@@ -104,12 +104,13 @@ def test_patches_are_as_they_were_read(dataset: Path) -> None:
 
 
 def test_masks_are_those_of_the_beginning_whoever_goes_on_annotating(dataset: Path) -> None:
-    (first, *_) = read_dataset(dataset)
-    mask = first.mask
-    assert mask.any()
-    cv2.imwrite(str(dataset / "mask_0.png"), np.zeros((128, 136), np.uint8))
-    assert np.array_equal(first.mask, mask)
-    assert not read_dataset(dataset)[0].mask.any()
+    patches = read_dataset(dataset)
+    masks = [patch.mask for patch in patches]
+    assert any(mask.any() for mask in masks)
+    for path in dataset.glob("mask_*.png"):
+        cv2.imwrite(str(path), np.zeros((128, 136), np.uint8))
+    assert all(np.array_equal(p.mask, mask) for p, mask in zip(patches, masks, strict=True))
+    assert not any(patch.mask.any() for patch in read_dataset(dataset))
 
 
 def test_a_frame_that_has_changed_is_an_error(dataset: Path) -> None:

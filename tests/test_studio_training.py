@@ -16,7 +16,8 @@ import pytest
 from conftest import crowded_patch
 from studios import SECRET, Served, studio
 
-from corroscope import cli
+from corroscope.cli.arguments import parser
+from corroscope.cli.given import given_settings
 from corroscope.errors import MissingExtraError
 from corroscope.frames.opening import open_sequence
 from corroscope.learning.dataset import read_dataset
@@ -270,8 +271,8 @@ def test_the_command_does_the_same(served: Served, folder: Path) -> None:
     settings += ["encoder=timm-efficientnet-b1", "augmentation.pasted=0.5"]
     asked = {"settings": settings, "cross_validate": True}
     command = served.post("/api/training/check", asked).content["command"]
-    chosen = cli._parser().parse_args(shlex.split(command)[1:])
-    changes = cli._changes(chosen)
+    chosen = parser().parse_args(shlex.split(command)[1:])
+    changes = given_settings(chosen)
     for name in ("architecture", "epochs", "seed"):
         changes[name] = getattr(chosen, name)
     wanted = {"widths": (4, 6), "crop_px": 32, "batch_size": 2, "steps_per_epoch": 2, "folds": 2}

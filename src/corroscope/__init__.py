@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from corroscope.comparison import compare
     from corroscope.demonstration import demo
     from corroscope.diagnosis import doctor
     from corroscope.errors import CorroscopeError
@@ -32,6 +33,7 @@ __all__ = [
     "Segmenter",
     "annotate",
     "audit",
+    "compare",
     "demo",
     "doctor",
     "evaluate",
@@ -52,6 +54,7 @@ _HOMES = {
     "Segmenter": "corroscope.segmentation.segmenter",
     "annotate": "corroscope.studio.annotate",
     "audit": "corroscope.learning.audit",
+    "compare": "corroscope.comparison",
     "demo": "corroscope.demonstration",
     "doctor": "corroscope.diagnosis",
     "evaluate": "corroscope.learning.evaluate",

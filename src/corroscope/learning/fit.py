@@ -71,8 +71,12 @@ class Fitting(lightning.LightningModule):
         self._progress = progress
 
     def on_train_start(self) -> None:
-        """Look at the clock, for the time that an epoch takes."""
+        """Look at the clock, for the time that an epoch takes, and log the settings, once."""
         self._begun = self.current_epoch, time.monotonic()
+        if self.trainer.is_global_zero and self.current_epoch == 0 and self.logger is not None:
+            text = self.settings.model_dump_json(indent=4)
+            indented = text.replace("\n", "\n    ")  # as code, in Markdown
+            self.logger.experiment.add_text("settings", f"    {indented}")
         self._tell(None)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
@@ -245,7 +249,7 @@ def fit(
             plugins=[WholeCheckpoints()],
             max_epochs=settings.epochs,
             reload_dataloaders_every_n_epochs=1,
-            logger=_log(folder, settings),
+            logger=TensorBoardLogger(folder, name="tensorboard", version=""),
             callbacks=callbacks,
             log_every_n_steps=settings.steps_per_epoch,
             enable_progress_bar=False,
@@ -296,13 +300,6 @@ def start_from(network: nn.Module, folder: Path) -> None:
         raise SettingsError(
             f"{path}: weights of another network; train with its architecture and widths"
         ) from error
-
-
-def _log(folder: Path, settings: TrainSettings) -> TensorBoardLogger:
-    """The TensorBoard log, with every setting."""
-    log = TensorBoardLogger(folder, name="tensorboard", version="", default_hp_metric=False)
-    log.log_hyperparams(settings.model_dump(mode="json"))
-    return log
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
