@@ -79,11 +79,13 @@ def test_space_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "space.toml"
     path.write_text(
         "learning_rate = { low = 1e-4, high = 1e-2, log = true }\n"
+        'architecture = ["unetpp", "smp:UnetPlusPlus"]\n'
         "batch_size = { low = 4, high = 16, step = 4 }\n"
         "[augmentation]\npasted = { low = 0, high = 4.5 }\nscale = [1.0, 1.25]\n"
     )
     assert read_space(path) == {
         "learning_rate": Between(low=1e-4, high=1e-2, log=True),
+        "architecture": ["unetpp", "smp:UnetPlusPlus"],
         "batch_size": Between(low=4, high=16, step=4),
         "augmentation.pasted": Between(low=0, high=4.5),
         "augmentation.scale": [1.0, 1.25],
@@ -474,6 +476,7 @@ def test_killed_and_called_again(dataset: Path, tmp_path: Path) -> None:
     assert metrics["sentence"] in done.stdout
     assert corroscope.load_bundle(out / "bundle").card.name == "tuned"
     assert (out / "trials.csv").read_text().count("\n") == 5
+    assert metrics["sentence"] in (out / "report.html").read_text()
     # Called once more, it has nothing to do.
     before = {p: p.stat().st_mtime_ns for p in out.glob("**/*.npz")}
     again = subprocess.run(command, capture_output=True, text=True, check=False)

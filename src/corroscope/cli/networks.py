@@ -100,7 +100,7 @@ def do_tune(chosen: argparse.Namespace) -> None:
             progress=show,
         )
     print(verdict.sentence)
-    print(f"Trials:  {bundle.folder.parent / 'trials.csv'}")
+    print(f"Report:  {bundle.folder.parent / 'report.html'}")
     print(f"Bundle:  {bundle.folder}")
 
 

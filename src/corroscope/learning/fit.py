@@ -73,10 +73,9 @@ class Fitting(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Look at the clock, for the time that an epoch takes, and log the settings, once."""
         self._begun = self.current_epoch, time.monotonic()
-        if self.trainer.is_global_zero and self.current_epoch == 0 and self.logger is not None:
-            text = self.settings.model_dump_json(indent=4)
-            indented = text.replace("\n", "\n    ")  # as code, in Markdown
-            self.logger.experiment.add_text("settings", f"    {indented}")
+        if self.current_epoch == 0 and isinstance(self.logger, TensorBoardLogger):
+            text = self.settings.model_dump_json(indent=4).replace("\n", "\n    ")
+            self.logger.experiment.add_text("settings", f"    {text}")  # as code, in Markdown
         self._tell(None)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
@@ -152,7 +151,7 @@ class Fitting(lightning.LightningModule):
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self.history.append({"epoch": self.current_epoch, "learning_rate": rate, **figures})
         if self.logger is not None:  # beside the others, at the same step
-            self.logger.log_metrics({"learning_rate": rate}, self.trainer.global_step)
+            self.logger.log_metrics({"learning_rate": rate}, self.trainer.global_step - 1)
         if self.trainer.is_global_zero:
             assert self._begun is not None
             first, begun_s = self._begun

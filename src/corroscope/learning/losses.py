@@ -85,9 +85,7 @@ def segmentation_loss(logits: Tensor, target: Tensor, weights: LossWeights) -> T
     return weights.dice * (1 - tversky) + (1 - weights.dice) * per_pixel
 
 
-def deep_supervision_loss(
-    heads: Sequence[Tensor], target: Tensor, weights: LossWeights
-) -> Tensor:
+def deep_supervision_loss(heads: Sequence[Tensor], target: Tensor, weights: LossWeights) -> Tensor:
     """Mean of the losses of all heads, the last counting twice what each other does.
 
     Parameters

@@ -17,6 +17,7 @@ from corroscope.learning.fit import check_machine
 from corroscope.learning.search import POLL_S, Asked, Search, share_cores
 from corroscope.learning.settings import TrainSettings
 from corroscope.learning.space import DEFAULT_SPACE, Space, check_space
+from corroscope.learning.tuning_page import tuning_page
 from corroscope.learning.verdict import Verdict, conclude
 from corroscope.outputs import (
     MANIFEST,
@@ -27,6 +28,7 @@ from corroscope.outputs import (
     versions,
     write_json,
 )
+from corroscope.report.tuning import write_tuning
 from corroscope.segmentation.bundle import Bundle, load_bundle
 from corroscope.settings import check_settings
 
@@ -180,6 +182,7 @@ def tune(
     verdict = conclude(search)
     with replacing(folder / "trials.csv") as temporary:
         verdict.trials.to_csv(temporary, index=False, float_format="%.6g")
+    write_tuning(tuning_page(search, verdict, read_manifest(folder)), folder / "report.html")
     write_json(folder / "metrics.json", verdict.metrics)
     return Tuned(load_bundle(folder / BUNDLE), verdict)
 
