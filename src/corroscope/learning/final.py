@@ -12,18 +12,22 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import nn
 
+from corroscope.learning.clusters import clusters_of
 from corroscope.learning.dataset import Patch
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import fit
-from corroscope.learning.judge import Judged, count_at, judge, operating_point
+from corroscope.learning.judge import count_at, finite, finite_or_none, operating_point
 from corroscope.learning.predict import predict
 from corroscope.learning.progress import at_work, status
 from corroscope.learning.provenance import training_record
 from corroscope.learning.runs import METRICS
 from corroscope.learning.settings import TrainSettings
-from corroscope.learning.trial import Ground, indices_judged
+from corroscope.learning.surfaces import surface_groups
+from corroscope.learning.trial import Ground
 from corroscope.outputs import output_folder, versions, write_json
+from corroscope.scoring.bootstrap import intervals
 from corroscope.scoring.counts import Counts
+from corroscope.scoring.scores import scores
 from corroscope.segmentation.bundle import load_bundle
 
 Fit = Literal["default", "best", "all"]
@@ -34,7 +38,7 @@ _FOLDER: Final = "final"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A configuration, and what it predicted when it was cross-validated.
+    """A configuration.
 
     Attributes
     ----------
@@ -42,13 +46,10 @@ class Candidate:
         All settings, with the epochs of the last training.
     start
         Folder of an earlier run whose weights to start from.
-    judged
-        Predictions of the patches to develop on, by networks that had not seen them.
     """
 
     settings: TrainSettings
     start: Path | None
-    judged: Judged
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Finals:
         The search's folder.
     ground
         Patches to develop on.
-    held_out
-        Patches that had no say in anything.
+    held_out, shared_held_out
+        Patches that had no say in anything; ``(n, n)``, which of them share surface.
     everything
         All patches, those lost between the two included.
     default, best
@@ -74,6 +75,7 @@ class Finals:
     folder: Path
     ground: Ground
     held_out: Sequence[Patch]
+    shared_held_out: NDArray[np.bool_]
     everything: Sequence[Patch]
     default: Candidate
     best: Candidate
@@ -84,6 +86,15 @@ class Finals:
     def fits(self) -> tuple[Fit, ...]:
         """The last fits."""
         return ("default", "all") if self.best is self.default else ("default", "best", "all")
+
+    @property
+    def judge_of_best(self) -> Fit:
+        """The fit that tells what the best configuration reaches on surface held out."""
+        return "default" if self.best is self.default else "best"
+
+    def figures(self, which: Fit) -> Path:
+        """Where a fit leaves its figures, when it is done."""
+        return self.folder / _FOLDER / which / METRICS
 
 
 def do_next(finals: Finals) -> bool:
@@ -100,6 +111,8 @@ def do_next(finals: Finals) -> bool:
         False if there was none left to take.
     """
     for which in finals.fits:
+        if which == "all" and not finals.figures(finals.judge_of_best).exists():
+            continue  # the bundle's threshold and scores come from there
         place = output_folder(finals.folder / _FOLDER / which)
         with contextlib.ExitStack() as held:
             with FileLock(finals.folder / _FOLDER / ".lock"):
@@ -124,7 +137,7 @@ def all_done(finals: Finals) -> bool:
     bool
         True when each has left its figures.
     """
-    return all((finals.folder / _FOLDER / which / METRICS).exists() for which in finals.fits)
+    return all(finals.figures(which).exists() for which in finals.fits)
 
 
 def counts_held_out(finals: Finals, which: Fit) -> list[Counts]:
@@ -142,58 +155,72 @@ def counts_held_out(finals: Finals, which: Fit) -> list[Counts]:
     list of Counts
         For each patch.
     """
-    name = "default" if finals.best is finals.default else which
-    content = json.loads((finals.folder / _FOLDER / name / METRICS).read_text(encoding="utf-8"))
-    return [Counts(**one) for one in content["counts"]]
+    return [Counts(**one) for one in _read(finals, which)["counts"]]
+
+
+def _read(finals: Finals, which: Fit) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(finals.figures(which).read_text(encoding="utf-8"))
+    return content
 
 
 def _do(finals: Finals, which: Fit, place: Path) -> None:
     candidate = finals.default if which == "default" else finals.best
-    learnt = finals.everything if which == "all" else finals.ground.patches
+    ground = finals.ground
+    # Threshold and smallest area are chosen on one fold, which is not learnt from: those of the
+    # trials, whose networks learn for a few epochs only, would not fit.
+    training, validation = ground.splits[0]
     network, _ = fit(
-        learnt,
+        finals.everything if which == "all" else [ground.patches[i] for i in training],
         [],
         candidate.settings,
         place,
         start=candidate.start,
-        synthetic=finals.ground.synthetic,
-        accelerator=finals.ground.accelerator,
+        synthetic=ground.synthetic,
+        accelerator=ground.accelerator,
     )
-    # Chosen where the search was, so that what is held out has no say.
-    point = operating_point(candidate.judged.patches, candidate.judged.probabilities)
     if which == "all":
-        write_json(place / METRICS, _export(finals, network, *point))
+        write_json(place / METRICS, _export(finals, network))
         return
+    choosing = [ground.patches[i] for i in validation]
+    point = operating_point(choosing, predict(network, choosing, candidate.settings))
     found = predict(network, finals.held_out, candidate.settings)
     pairs = zip(finals.held_out, found, strict=True)
     counts = [asdict(count_at(patch, probability, *point)) for patch, probability in pairs]
     write_json(place / METRICS, {"threshold": point[0], "min_area_px": point[1], "counts": counts})
 
 
-def _export(
-    finals: Finals, network: nn.Module, threshold: float, min_area_px: int
-) -> dict[str, Any]:
-    best, ground = finals.best, finals.ground
-    indices = indices_judged(ground, best.judged)
-    shared: NDArray[np.bool_] = ground.shared[np.ix_(indices, indices)]
-    metrics = judge(best.judged, shared, np.random.default_rng(best.settings.seed))
-    metrics["method"] += (
-        "; the configuration was chosen by these very scores, so they are somewhat too good; what "
-        "it reached on surface held out is in the report of the search"
-    )
+def _export(finals: Finals, network: nn.Module) -> dict[str, Any]:
+    best, chosen = finals.best, _read(finals, finals.judge_of_best)
+    counts = counts_held_out(finals, finals.judge_of_best)
+    clusters = clusters_of(finals.shared_held_out)
+    bounds = intervals(counts, clusters.labels.tolist(), np.random.default_rng(best.settings.seed))
+    metrics = {
+        "threshold": chosen["threshold"],
+        "min_area_px": chosen["min_area_px"],
+        "scores": finite(scores(sum(counts, Counts()))),
+        "intervals_95": {
+            name: [finite_or_none(low), finite_or_none(high)]
+            for name, (low, high) in bounds.items()
+        },
+        "patches": len(finals.held_out),
+        "surfaces": len(set(surface_groups(finals.shared_held_out).tolist())),
+        "method": "surface held out from a search for settings, judged by a network of the same "
+        "settings that learnt from a part of the other patches only, at the threshold and smallest "
+        f"area that this bundle has; intervals by resampling {clusters.words}",
+    }
     earlier = None if best.start is None else load_bundle(best.start / BUNDLE).card
     export_bundle(
         network,
         best.settings,
         finals.folder / BUNDLE,
         name=finals.name,
-        threshold=threshold,
-        min_area_px=min_area_px,
+        threshold=chosen["threshold"],
+        min_area_px=chosen["min_area_px"],
         training=training_record(
             finals.everything,
             best.settings,
             versions("torch", "lightning", "optuna", "numpy", "cv2"),
-            cross_validated=True,
+            cross_validated=False,
             earlier=earlier,
         ),
         metrics=metrics,

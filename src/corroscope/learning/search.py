@@ -29,7 +29,7 @@ from corroscope.learning.study import (
     open_study,
 )
 from corroscope.learning.surfaces import shared_surface, surface_folds
-from corroscope.learning.trial import Ground, read_judged, run_trial
+from corroscope.learning.trial import Ground, run_trial
 from corroscope.segmentation.bundle import load_bundle
 
 POLL_S: Final = 1.0
@@ -167,6 +167,7 @@ class Search:
             self.folder,
             self._ground,
             self.held_out,
+            self.shared_held_out,
             self._patches,
             default,
             default if best.params == first.params else self._candidate(best),
@@ -193,9 +194,7 @@ class Search:
 
     def _candidate(self, trial: optuna.trial.FrozenTrial) -> Candidate:
         values = decoded(trial.params)
-        folder = folder_of(self.folder, trial)
-        judged = read_judged(self._ground, folder, self.asked.folds)
-        return Candidate(with_values(self.asked.settings, values), start_of(values), judged)
+        return Candidate(with_values(self.asked.settings, values), start_of(values))
 
     def _see_synthetic(self) -> None:
         """Make pairs of synthetic runs once for all trials, for it takes most of a minute."""

@@ -122,30 +122,15 @@ def run_trial(
             _write(path, predict(network, patches, settings))
         for name in (BEST, LAST):  # megabytes that nobody asks for any more
             (folder / f"fold{number}" / f"{name}.ckpt").unlink(missing_ok=True)
-        value = value_of(sum(_counts(read_judged(ground, folder, number), ground), Counts()))
+        value = value_of(sum(_counts(_read_judged(ground, folder, number), ground), Counts()))
         trial.report(value, number)
         if prune and number < len(ground.splits) and trial.should_prune():
             return None
     return value
 
 
-def read_judged(ground: Ground, folder: Path, folds: int) -> Judged:
-    """Read what the networks of a trial predicted.
-
-    Parameters
-    ----------
-    ground
-        Patches and folds.
-    folder
-        The trial's own folder.
-    folds
-        Of how many folds, from the first.
-
-    Returns
-    -------
-    Judged
-        Patches with their predictions.
-    """
+def _read_judged(ground: Ground, folder: Path, folds: int) -> Judged:
+    """What the networks of a trial predicted for the patches of the first folds."""
     patches: list[Patch] = []
     probabilities: list[NDArray[np.float32]] = []
     of_patch: list[int] = []
@@ -156,31 +141,12 @@ def read_judged(ground: Ground, folder: Path, folds: int) -> Judged:
     return Judged(patches, probabilities, of_patch)
 
 
-def indices_judged(ground: Ground, judged: Judged) -> list[int]:
-    """Tell which patches were judged, in order.
-
-    Parameters
-    ----------
-    ground
-        Patches and folds.
-    judged
-        Predictions of the first folds, or of all.
-
-    Returns
-    -------
-    list of int
-        Indices into the patches to develop on.
-    """
-    order = [i for _, validation in ground.splits for i in validation]
-    return order[: len(judged.patches)]
-
-
 def _counts(judged: Judged, ground: Ground) -> list[Counts]:
     if len(set(judged.folds)) == 1:
         point = operating_point(judged.patches, judged.probabilities)
         pairs = zip(judged.patches, judged.probabilities, strict=True)
         return [count_at(patch, probability, *point) for patch, probability in pairs]
-    indices = indices_judged(ground, judged)
+    indices = [i for _, validation in ground.splits for i in validation][: len(judged.patches)]
     return nested_counts(judged, ground.shared[np.ix_(indices, indices)])
 
 

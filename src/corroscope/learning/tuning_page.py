@@ -58,8 +58,8 @@ def tuning_page(search: Search, verdict: Verdict, how: dict[str, Any]) -> Tuning
         ],
         lead=[
             f"{counted['complete']} trials were completed, {counted['pruned']} ended early. Each "
-            f"was judged by {asked.folds} folds that share no surface, after {asked.epochs} epochs; "
-            "its value is the mean of pooled Dice and particle F1 at IoU 0.3.",
+            f"was judged by {asked.folds} folds that share no surface, after {asked.epochs} "
+            "epochs; its value is the mean of pooled Dice and particle F1 at IoU 0.3.",
             f"{held_out['patches']} patches ({held_out['intervals_over']}) were set aside before "
             "the first trial.",
         ],

@@ -65,7 +65,7 @@ def conclude(search: Search) -> Verdict:
     """
     finals = search.finals()
     best, default = search.study.best_trial, search.default_trial
-    before, after = (counts_held_out(finals, which) for which in ("default", "best"))
+    before, after = (counts_held_out(finals, which) for which in ("default", finals.judge_of_best))
     clusters = clusters_of(search.shared_held_out)
     rng = np.random.default_rng(search.asked.settings.seed)
     bounds = difference_intervals(before, after, clusters.labels.tolist(), rng)
