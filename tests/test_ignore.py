@@ -18,6 +18,7 @@ from corroscope.learning.judge_pairs import count_pair
 from corroscope.learning.pairs import Paired, crop_pair, surface_pairs
 from corroscope.learning.paste import cut_sprites
 from corroscope.learning.pseudo import IGNORED, pseudo_pair
+from corroscope.learning.recent import Recent
 from corroscope.learning.settings import Pairing, TrainSettings, make_settings
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
@@ -150,7 +151,7 @@ def test_targets_are_ignored_where_the_patch_is_and_nothing_is_pasted_there() ->
     still = {"resampled": 0, "blurred": 0, "noisy": 0, "contrast": 1, "brightness": 0, "pasted": 9}
     settings = make_settings({**SMALL, "augmentation": still, "pairing": {"alone": 1}})
     crops = Crops([patch], settings, epoch=0)
-    crops._contrasts = [ignored.astype(np.float32)]
+    crops._contrasts = Recent(1, lambda _: ignored.astype(np.float32))
     cut, pasted = 0, 0
     for index in range(20):
         planes, target = (tensor.numpy()[0] for tensor in crops[index])

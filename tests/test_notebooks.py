@@ -70,13 +70,16 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     cells.insert(names.index("annotator") + 1, _cell("open", _OPEN))
     cells.insert(0, _cell("offline", _OFFLINE))
     cells.append(_cell("told", _TOLD))
-    home = tmp_path_factory.mktemp("home")
+    _execute(book, tmp_path_factory.mktemp("home"))
+    return {cell.id: cell for cell in cells}
+
+
+def _execute(book: NotebookNode, home: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:  # nothing of the account's own Jupyter counts
         for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
             patch.setenv(name, str(home / name))
         patch.setenv("TMPDIR", str(home))
-        NotebookClient(book, timeout=120, resources={"metadata": {"path": home}}).execute()
-    return {cell.id: cell for cell in cells}
+        NotebookClient(book, timeout=300, resources={"metadata": {"path": home}}).execute()
 
 
 def _cell(name: str, source: str) -> NotebookNode:
@@ -170,3 +173,61 @@ def test_the_annotator_is_shown_served_and_closed(
     assert told["closed"] == "ConnectionRefusedError"
     (table,) = executed["annotations"].outputs
     assert all(str(area_px) in table.data["text/plain"] for area_px in told["kept"])
+
+
+# From annotated patches to an evaluated network
+
+_TRAINED = """
+import json
+print(json.dumps({
+    "losses": history["loss"].tolist(), "surfaces": found.surfaces["surface"].tolist(),
+    "pairs": len(found.overlaps), "metrics": metrics, "warnings": known["warnings"],
+    "tainted": known["tainted"], "patches": len(patches), "found": len(result.particles),
+    "page": (home / "judged" / "report.html").stat().st_size,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The cells of the training notebook by name, after a kernel has run them."""
+    (path,) = (path for path in NOTEBOOKS if path.stem == "training")
+    book = _read(path)
+    book.cells.insert(0, _cell("offline", _OFFLINE))
+    book.cells.append(_cell("trained", _TRAINED))
+    _execute(book, tmp_path_factory.mktemp("home"))
+    return {cell.id: cell for cell in book.cells}
+
+
+def test_training_shows_every_step(trained: dict[str, Any]) -> None:
+    drawn = {
+        name
+        for name, cell in trained.items()
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+    }
+    assert {"data", "crops", "train", "use", "curve"} <= drawn
+    errors = [
+        (name, output)
+        for name, cell in trained.items()
+        for output in cell.get("outputs", [])
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+    assert errors == []
+    assert trained["install"].outputs == []
+
+
+def test_training_comes_to_what_it_tells(trained: dict[str, Any]) -> None:
+    (output,) = trained["trained"].outputs
+    told = json.loads(output.text)
+    assert told["losses"][-1] < 0.7 * told["losses"][0]
+    assert told["patches"] == 20
+    assert len(set(told["surfaces"])) == told["patches"]  # the half shares with its whole
+    assert told["pairs"] == 1
+    metrics = told["metrics"]
+    assert (metrics["patches"], metrics["tainted"]) == (8, 0)
+    assert metrics["scores"]["dice"] > 0.4
+    assert metrics["intervals_95"]["dice"][0] is not None
+    assert told["found"] > 0
+    assert told["tainted"] == 20
+    assert told["warnings"][0].startswith("20 of 20 patches were used to train")
+    assert told["page"] > 100_000

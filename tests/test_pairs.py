@@ -264,7 +264,7 @@ def test_other_surface_at_the_same_place_is_left_out() -> None:
         Patch("a", first, mask, (0, 0), None, 0.0),
         Patch("b", second, mask, (0, 0), None, 1.0),
     ]
-    assert surface_pairs(patches, 25.0) == []
+    assert len(surface_pairs(patches, 25.0)) == 0
 
 
 def test_real_surface_at_two_times(real_patches: list[Patch]) -> None:

@@ -117,7 +117,7 @@ def _log(folder: Path) -> EventAccumulator:
 def _check(folder: Path, settings: TrainSettings) -> None:
     log, history = _log(folder), read_epochs(folder).history
     assert [row["epoch"] for row in history] == list(range(settings.epochs))
-    last_steps = [(row["epoch"] + 1) * settings.steps_per_epoch - 1 for row in history]
+    last_steps = [(epoch + 1) * settings.steps_per_epoch - 1 for epoch in range(settings.epochs)]
     for name in LOGGED:
         # Two files of one second are read in any order.
         events = sorted(log.Scalars(name), key=lambda event: event.step)

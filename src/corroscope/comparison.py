@@ -30,8 +30,7 @@ DECIDING: Final = {"dice": "Dice", "particle_f1_iou30": "particle F1"}
 """Scores that the word on a model is about: one must be better, and none worse."""
 
 DRAWN: Final = (
-    "dice", "precision", "recall", "particle_f1_iou30", "particle_precision", "particle_recall",
-    "count_bias", "area_bias",
+    "dice", "precision", "recall", "particle_f1_iou30", "particle_precision", "particle_recall"
 )  # fmt: skip
 """Scores with a figure; all are in the tables."""
 
@@ -39,6 +38,17 @@ SEED: Final = 0
 """Of the resampling; so the same comparison has the same intervals."""
 
 _WORDS: Final = {"better": "better", "worse": "worse", "undecided": "not told apart"}
+
+_COUNTED: Final = tuple(field.name for field in fields(Counts))
+
+_TYPES: Final[dict[str, Any]] = {
+    "image": str,
+    "surface": "int64",
+    "seen_in_training": bool,
+    "tainted": bool,
+    **dict.fromkeys(_COUNTED, "float64"),
+}
+"""Columns of ``per_image.csv`` that are read."""
 
 Bounds = Mapping[str, tuple[float, float]]
 
@@ -48,22 +58,19 @@ class _Evaluation:
     """What an evaluation has written."""
 
     folder: Path
-    manifest: dict[str, Any]
-    metrics: dict[str, Any]
+    dataset_sha256: str
+    name: str  # of the bundle
+    network_sha256: str
+    settings: dict[str, Any]
+    agreement: dict[str, Any] | None
     table: pd.DataFrame  # indexed by image
     counts: list[Counts]
-
-    @property
-    def model(self) -> tuple[Any, ...]:
-        """What makes its predictions."""
-        settings = self.manifest.get("settings", {})
-        return (self.manifest["bundle"]["network_sha256"], json.dumps(settings, sort_keys=True))
 
 
 class _Change(NamedTuple):
     """How a model differs from the first."""
 
-    values: dict[str, float]
+    difference: dict[str, float]
     bounds: Bounds
     words: dict[str, str]
 
@@ -73,7 +80,7 @@ def compare(results: Sequence[str | Path], *, out: str | Path) -> dict[str, Any]
 
     So far results are those of `corroscope.evaluate` on one dataset. Differences have paired
     intervals, over separate pieces of surface. Patches of surface that one of the models was
-    trained on have no part in the verdict.
+    trained on have no part in them; where there are no others, no model is called better.
 
     Writes ``report.html``, ``comparison.csv``, ``metrics.json`` and ``manifest.json``.
 
@@ -136,10 +143,10 @@ def _compare_evaluations(folders: Sequence[Path], out: str | Path) -> dict[str, 
             "tainted": int(one.table["tainted"].sum()),
         }
         if one is not first:
-            change = _change(first, one, np.ones(len(unknown), bool))
-            word, sentence = _judge(first, one, (names[0], name), unknown)
+            change = _change(first, one, unknown)
+            word, sentence = _judge(change, names[0], name, int(unknown.sum()))
             told |= {
-                "difference": change.values,
+                "difference": change.difference,
                 "difference_95": change.bounds,
                 "words": change.words,
                 "verdict": word,
@@ -156,14 +163,14 @@ def _compare_evaluations(folders: Sequence[Path], out: str | Path) -> dict[str, 
     manifest = {
         "command": "compare",
         "versions": versions("numpy", "pandas"),
-        "dataset_sha256": first.manifest["dataset_sha256"],
+        "dataset_sha256": first.dataset_sha256,
         "seed": SEED,
         "results": [
             {
                 "folder": str(one.folder.resolve()),
                 "name": name,
-                "bundle": one.manifest["bundle"],
-                "settings": one.manifest.get("settings", {}),
+                "network_sha256": one.network_sha256,
+                "settings": one.settings,
             }
             for name, one in zip(names, evaluations, strict=True)
         ],
@@ -188,32 +195,36 @@ _COMPARED: Final[dict[str | None, Callable[[Sequence[Path], str | Path], dict[st
 
 
 def _read_evaluation(folder: Path) -> _Evaluation:
-    again = "evaluate again"
     try:
-        table = pd.read_csv(folder / "per_image.csv").set_index("image", verify_integrity=True)
-        counts = [
-            Counts(**{field.name: row[field.name] for field in fields(Counts)})
-            for row in table.to_dict("records")
-        ]
-        table = table[["surface", "seen_in_training", "tainted"]]
+        table = pd.read_csv(folder / "per_image.csv", dtype=_TYPES, usecols=[*_TYPES])
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        agreement = metrics["agreement"]
         manifest = read_manifest(folder)
-        found = _Evaluation(folder, manifest, metrics, table, counts)
-        # Asked here, so that what is incomplete is told of its folder.
-        assert found.model and manifest["dataset_sha256"] and manifest["bundle"]["name"]
-    except (OSError, KeyError, ValueError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"
-        raise OutputError(f"{folder}: the evaluation {reason}; {again}") from error
-    if table.empty:
-        raise OutputError(f"{folder}: the evaluation has no image; {again}")
-    return found
+        dataset, settings = manifest["dataset_sha256"], manifest["settings"]
+        name, network = manifest["bundle"]["name"], manifest["bundle"]["network_sha256"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise OutputError(
+            f"{folder}: the evaluation is incomplete or broken ({reason}); evaluate again"
+        ) from error
+    if table.empty or table.isna().any(axis=None) or table["image"].duplicated().any():
+        raise OutputError(
+            f"{folder}: per_image.csv has no image, one twice or one without counts; evaluate again"
+        )
+    counts = [
+        Counts(**dict(zip(_COUNTED, row, strict=True)))
+        for row in table[[*_COUNTED]].itertuples(index=False, name=None)
+    ]
+    return _Evaluation(
+        folder, dataset, str(name), network, settings, agreement, table.set_index("image"), counts
+    )
 
 
 def _check_same(evaluations: Sequence[_Evaluation]) -> None:
     first = evaluations[0]
     for other in evaluations[1:]:
         both = f"{first.folder} and {other.folder}"
-        if other.manifest["dataset_sha256"] != first.manifest["dataset_sha256"]:
+        if other.dataset_sha256 != first.dataset_sha256:
             raise DatasetError(f"{both}: evaluated on different datasets; evaluate on one")
         if other.table.index.tolist() != first.table.index.tolist():
             raise DatasetError(f"{both}: of different images; evaluate again")
@@ -225,10 +236,10 @@ def _check_same(evaluations: Sequence[_Evaluation]) -> None:
 
 def _names(evaluations: Sequence[_Evaluation]) -> list[str]:
     """Names of the bundles, with the folder where two have the same."""
-    names = [str(one.manifest["bundle"]["name"]) for one in evaluations]
+    names = [one.name for one in evaluations]
     often = Counter(names)
     names = [
-        name if often[name] == 1 else f"{name} ({one.folder})"
+        name if often[name] == 1 else f"{name} ({one.folder.name})"
         for name, one in zip(names, evaluations, strict=True)
     ]
     often = Counter(names)
@@ -246,7 +257,8 @@ def _warnings(
         told += [
             f"{names[earlier]} and {names[later]} are the same network with the same settings."
             for earlier in range(later)
-            if evaluations[earlier].model == one.model
+            if evaluations[earlier].network_sha256 == one.network_sha256
+            and evaluations[earlier].settings == one.settings
         ]
     patches = len(unknown)
     for name, one in zip(names, evaluations, strict=True):
@@ -263,22 +275,18 @@ def _warnings(
     if not unknown.all():
         judged = int(unknown.sum())
         told.append(
-            f"The verdicts are on the {judged} patches of surface that no model was trained on; "
-            "tables and figures are of all."
+            f"Differences and verdicts are of the {judged} patches of surface that no model was "
+            "trained on; scores are of all."
             if judged
-            else "There is no patch of surface that no model was trained on: there is no verdict."
-        )
-    surfaces = evaluations[0].table["surface"][unknown].nunique()
-    if unknown.any() and surfaces < 6:
-        told.append(
-            f"There are {surfaces} separate pieces of surface to judge on; an interval of 95 % "
-            "needs 6, so that nothing can be told apart."
+            else "There is no patch of surface that no model was trained on: differences are of "
+            "all, and there is no verdict."
         )
     return told
 
 
-def _change(first: _Evaluation, other: _Evaluation, chosen: NDArray[np.bool_]) -> _Change:
-    """How the second differs from the first on chosen patches."""
+def _change(first: _Evaluation, other: _Evaluation, unknown: NDArray[np.bool_]) -> _Change:
+    """How the second differs from the first where neither can remember anything."""
+    chosen = unknown if unknown.any() else ~unknown
     before, after = (
         [count for count, kept in zip(one.counts, chosen, strict=True) if kept]
         for one in (first, other)
@@ -286,44 +294,46 @@ def _change(first: _Evaluation, other: _Evaluation, chosen: NDArray[np.bool_]) -
     surfaces = first.table["surface"][chosen].tolist()
     bounds = difference_intervals(before, after, surfaces, np.random.default_rng(SEED))
     was, now = (scores(sum(counts, Counts())) for counts in (before, after))
-    values = {
+    difference = {
         name: abs(now[name]) - abs(was[name])
         if score.better == "nearer to 0"
         else now[name] - was[name]
         for name, score in SCORES.items()
     }
-    return _Change(values, bounds, {name: _WORDS[verdict(name, bounds[name])] for name in SCORES})
+    # Nothing is better for what it remembers.
+    words = {
+        name: _WORDS[verdict(name, bounds[name]) if unknown.any() else "undecided"]
+        for name in SCORES
+    }
+    return _Change(difference, bounds, words)
 
 
-def _judge(
-    first: _Evaluation, other: _Evaluation, names: tuple[str, str], unknown: NDArray[np.bool_]
-) -> tuple[str, str]:
+def _judge(change: _Change, before: str, after: str, unknown: int) -> tuple[str, str]:
     """The word on a model, and a sentence with its figures."""
-    before, after = names
-    if not unknown.any():
+    if not unknown:
         return (
             _WORDS["undecided"],
             f"{after} cannot be judged against {before}: all patches show surface that a model "
             "was trained on.",
         )
-    change = _change(first, other, unknown)
     found = {change.words[name] for name in DECIDING}
     word = next((word for word in ("worse", "better") if word in found), _WORDS["undecided"])
-    start = {
-        "better": f"{after} is better than {before}",
-        "worse": f"{after} is worse than {before}",
-        "not told apart": f"{after} cannot be told apart from {before}",
-    }[word]
+    verb = "cannot be told apart from" if word == _WORDS["undecided"] else f"is {word} than"
     figures = "; ".join(
-        f"{title} {_signed(change.values[name])} "
-        f"(95 %: {_signed(change.bounds[name][0])} to {_signed(change.bounds[name][1])})"
+        f"{title} {_signed(change.difference[name])} ({_between(*change.bounds[name])})"
         for name, title in DECIDING.items()
     )
-    return word, f"{start} on {int(unknown.sum())} patches: {figures}."
+    return word, f"{after} {verb} {before} on {unknown} patches: {figures}."
 
 
 def _signed(value: float) -> str:
     return "undefined" if np.isnan(value) else f"{value:+.3f}"
+
+
+def _between(low: float, high: float) -> str:
+    if np.isnan([low, high]).any():
+        return "no interval: it is defined on too few pieces of surface"
+    return f"95 %: {_signed(low)} to {_signed(high)}"
 
 
 def _page(
@@ -359,7 +369,7 @@ def _page(
         for model, one in zip(models, evaluations, strict=True)
         for image, count in zip(one.table.index, one.counts, strict=True)
     ]
-    agreed = next((a for one in evaluations if (a := one.metrics.get("agreement"))), None)
+    agreed = next((one.agreement for one in evaluations if one.agreement is not None), None)
     ceiling = {} if agreed is None else agreed["scores"]
     return ComparisonPage(
         names=[model["name"] for model in models],

@@ -3,26 +3,32 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
+from corroscope.report.dots import Dot, Line, draw_dots
+from corroscope.report.images import draw_pairs
 from corroscope.report.page import (
-    NOTHING,
     Section,
     facts,
     paragraph,
+    plain,
     svg,
     table,
     warnings,
     write_page,
 )
+from corroscope.report.style import report_style, shortened
 
-_MARKS: Final = "osD^vPX*"
-_COLOURS: Final = ("#1a1a1a", "#00538a", "#8a4b00", "#1b6b3a", "#a3003d", "#5b3a8c")
+_HOW = (
+    "Scores are pooled over all images. Intervals are of 95 %, by resampling separate pieces of "
+    "surface; those of differences take the same pieces of both models. Where two models are "
+    "equally good, each interval leaves out 0 in about one case of 20, and among many scores some "
+    "will: only the scores that the verdict is about were chosen beforehand."
+)
 
 
 @dataclass(frozen=True)
@@ -32,26 +38,26 @@ class ComparisonPage:
     Attributes
     ----------
     names
-        Of the models; the others are compared with the first.
+        Of the models, each another one; the others are compared with the first.
     scores
-        One row for each score: ``score``, ``meaning``, and for each model a column of its name,
-        ``<name> low`` and ``<name> high``, the bounds of a 95 % interval.
+        One row for each model and score: ``model``, ``score``, ``meaning``, ``value`` and its
+        bounds ``low`` and ``high``.
     differences
-        One row for each model but the first and each score: ``model``, ``score``, ``difference``,
-        ``low``, ``high``, ``verdict`` (``better``, ``worse`` or ``not told apart``).
+        One row for each model but the first and each score: ``model``, ``score``,
+        ``difference``, its bounds ``low`` and ``high``, and ``verdict`` (``better``, ``worse`` or
+        ``not told apart``).
     per_image
-        One row for each image: ``image``, and for each model and each score of `scattered` a
-        column ``<name> <score>``.
+        One row for each model and image: ``model``, ``image`` and the scores of `scattered`.
     drawn
-        Scores with figures of values and differences.
+        Scores between 0 and 1 of which values and differences are drawn.
     scattered
         Scores that are drawn image by image.
     ceiling
         How well the annotators agree, by score; empty where it is not known.
     verdict
-        One sentence for each model but the first.
+        A sentence for each model but the first.
     warnings
-        What is to be minded, one sentence each.
+        What must be known before the figures are believed.
     how
         Names and values that say how it was done.
     """
@@ -74,7 +80,7 @@ def write_comparison(page: ComparisonPage, path: str | Path) -> None:
     Parameters
     ----------
     page
-        What to show.
+        What it shows.
     path
         The file to write.
 
@@ -86,177 +92,135 @@ def write_comparison(page: ComparisonPage, path: str | Path) -> None:
     Examples
     --------
     >>> import tempfile
-    >>> row = {"score": "dice", "meaning": "Dice of pixels"}
-    >>> row |= {f"{name}{end}": 0.7 for name in "ab" for end in ("", " low", " high")}
-    >>> change = {"model": "b", "score": "dice", "difference": 0.0, "low": -0.1, "high": 0.1}
+    >>> score = {"score": "dice", "meaning": "Dice", "value": 0.7, "low": 0.6, "high": 0.8}
+    >>> change = {"score": "dice", "difference": 0.0, "low": -0.1, "high": 0.1}
+    >>> image = {"image": "one.png", "dice": 0.7}
     >>> page = ComparisonPage(
-    ...     "ab",
-    ...     pd.DataFrame([row]),
-    ...     pd.DataFrame([change | {"verdict": "not told apart"}]),
-    ...     pd.DataFrame({"image": ["one.png"], "a dice": [0.7], "b dice": [0.7]}),
-    ...     ["dice"],
-    ...     ["dice"],
+    ...     ["a", "b"],
+    ...     pd.DataFrame([{"model": name} | score for name in "ab"]),
+    ...     pd.DataFrame([{"model": "b"} | change | {"verdict": "not told apart"}]),
+    ...     pd.DataFrame([{"model": name} | image for name in "ab"]),
+    ...     drawn=["dice"],
+    ...     scattered=["dice"],
     ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_comparison(page, f"{folder}/report.html")
     ...     "not told apart" in Path(folder, "report.html").read_text("utf-8")
     True
     """
-    first, *others = page.names
-    sections = [
-        Section("Mind", [warnings(page.warnings)]),
-        Section(f"Differences to {first}", [_draw_differences(page), *_tables(page)]),
-        Section("Scores", [_draw_values(page), _scores(page)]),
-        Section(
-            "Image by image",
-            [_draw_images(page, other, number) for number, other in enumerate(others, start=1)],
-        ),
-        Section("How it was done", [paragraph(_how()), *([facts(page.how)] if page.how else [])]),
-    ]
-    if not page.warnings:
-        del sections[0]
+    first = page.names[0]
+    with report_style():
+        sections = [
+            Section(
+                f"Differences to {first}",
+                [warnings(page.warnings), _draw_differences(page), *_difference_tables(page)],
+            ),
+            Section("Scores", [_draw_values(page), _score_table(page)]),
+            Section("Image by image", _draw_images(page)),
+            Section("How it was done", [paragraph(_HOW), facts(page.how)]),
+        ]
     title = f"Comparison of {len(page.names)} models"
     write_page(path, title=title, lead=page.verdict, sections=sections)
 
 
-def _how() -> str:
-    return (
-        "Scores are pooled over all images. Intervals are of 95 %, by resampling separate pieces of "
-        "surface; those of differences take the same pieces of both models. With many scores some "
-        "will seem better or worse by chance, about one in twenty where nothing differs: the "
-        "scores to go by are to be chosen before."
+def _draw_differences(page: ComparisonPage) -> Markup:
+    first, *others = page.names
+    dots = _dots(page.differences, "difference")
+    lines = [Line(name, [dots[name, other] for other in others]) for name in page.drawn]
+    title = f"difference to {shortened(first)}, with paired 95 % interval"
+    figure = draw_dots(lines, others, zero=True, title=title)
+    told = "; ".join(
+        f"{other} " + ", ".join(f"{line.label} {plain(line.dots[k].value)}" for line in lines)
+        for k, other in enumerate(others)
+    )
+    return svg(
+        figure,
+        "differences",
+        f"Differences to {first}: {told}. An interval that holds 0 does not tell two models apart.",
     )
 
 
-def _scores(page: ComparisonPage) -> Markup:
-    columns: dict[str, Any] = {"score": page.scores["score"], "meaning": page.scores["meaning"]}
-    for name in page.names:
-        columns[name] = [
-            _with_bounds(*values)
-            for values in zip(
-                page.scores[name], page.scores[f"{name} low"], page.scores[f"{name} high"],
-                strict=True,
-            )
-        ]  # fmt: skip
-    if page.ceiling:
-        columns["annotators"] = [page.ceiling.get(name, np.nan) for name in page.scores["score"]]
-    return table(pd.DataFrame(columns), "Pooled scores with 95 % intervals.")
-
-
-def _tables(page: ComparisonPage) -> list[Markup]:
-    tables = []
-    for name in page.names[1:]:
-        rows = page.differences[page.differences["model"] == name]
-        shown = rows[["score", "difference", "low", "high", "verdict"]]
-        caption = (
-            f"{name} minus {page.names[0]}, with the paired 95 % interval. Of scores that are best "
-            "near 0 it is the difference of absolute values."
+def _difference_tables(page: ComparisonPage) -> list[Markup]:
+    return [
+        table(
+            page.differences.loc[
+                page.differences["model"] == name,
+                ["score", "difference", "low", "high", "verdict"],
+            ].rename(columns={"low": "95 % from", "high": "to"}),
+            f"{name} minus {page.names[0]}. Of scores that are best near 0 (biases), it is the "
+            "difference of absolute values.",
         )
-        tables.append(table(shown, caption))
-    return tables
-
-
-def _with_bounds(value: float, low: float, high: float) -> str:
-    if np.isnan(value):
-        return NOTHING
-    return f"{value:.3f}" + ("" if np.isnan(low) else f" ({low:.3f} to {high:.3f})")
+        for name in page.names[1:]
+    ]
 
 
 def _draw_values(page: ComparisonPage) -> Markup:
-    """Dots with intervals; models one below the other in each score."""
-    scores = page.scores.set_index("score")
-    figure = Figure(figsize=(9, _height(page, len(page.names))), layout="constrained")
-    axes = figure.subplots()
-    step = 0.7 / len(page.names)
-    for number, name in enumerate(page.names):
-        rows = scores.loc[list(page.drawn)]
-        places = np.arange(len(rows)) + (number - (len(page.names) - 1) / 2) * step
-        _dots(axes, rows[name], rows[f"{name} low"], rows[f"{name} high"], places, number, name)
-    told = False
-    for place, score in enumerate(page.drawn):
-        if np.isfinite(page.ceiling.get(score, np.nan)):
-            label = None if told else "annotators among themselves"
-            top, bottom = place - 0.45, place + 0.45
-            axes.vlines(page.ceiling[score], top, bottom, color="0.3", ls="--", label=label)
-            told = True
-    _finish(figure, axes, page.drawn, "score")
-    ceiling = " Dashed: how well annotators agree." if told else ""
-    return svg(figure, "values", f"Pooled scores with 95 % intervals.{ceiling}")
-
-
-def _draw_differences(page: ComparisonPage) -> Markup:
-    figure = Figure(figsize=(9, _height(page, len(page.names) - 1)), layout="constrained")
-    axes = figure.subplots()
-    others = page.names[1:]
-    step = 0.7 / len(others)
-    for number, name in enumerate(others):
-        rows = page.differences[page.differences["model"] == name].set_index("score")
-        rows = rows.loc[list(page.drawn)]
-        places = np.arange(len(rows)) + (number - (len(others) - 1) / 2) * step
-        _dots(
-            axes, rows["difference"], rows["low"], rows["high"], places, number + 1,
-            f"{name} minus {page.names[0]}",
-        )  # fmt: skip
-    axes.axvline(0, color="black", lw=1)
-    _finish(figure, axes, page.drawn, "difference")
-    description = (
-        f"Differences to {page.names[0]} with paired 95 % intervals. An interval that holds 0 "
-        "does not tell the two apart."
+    """The first model comes last, so that the others look as in the figure of differences."""
+    first, *others = page.names
+    dots = _dots(page.scores, "value")
+    series = [*others, first]
+    lines = [
+        Line(
+            name,
+            [dots[name, model] for model in series],
+            Dot(page.ceiling.get(name, float("nan"))),
+        )
+        for name in page.drawn
+    ]
+    figure = draw_dots(lines, series, between=(0, 1), title="score, with 95 % interval")
+    told = "; ".join(
+        f"{model} " + ", ".join(f"{line.label} {plain(line.dots[k].value)}" for line in lines)
+        for k, model in enumerate(series)
     )
-    return svg(figure, "differences", description)
+    return svg(figure, "values", f"Pooled scores: {told}.")
 
 
-def _dots(
-    axes: Any,
-    values: "pd.Series[float]",
-    low: "pd.Series[float]",
-    high: "pd.Series[float]",
-    places: Any,
-    number: int,
-    label: str,
-) -> None:
-    """Bounds are drawn as they are: a pooled value can lie outside its interval."""
-    colour = _COLOURS[number % len(_COLOURS)]
-    axes.hlines(places, low, high, color=colour, lw=1.6)
-    axes.plot(
-        values, places, _MARKS[number % len(_MARKS)], color=colour, label=label, ls="none", ms=6
-    )
+def _score_table(page: ComparisonPage) -> Markup:
+    rows = page.scores.drop_duplicates("score")[["score", "meaning"]].reset_index(drop=True)
+    for name in page.names:
+        of_model = page.scores[page.scores["model"] == name]
+        rows[name] = [
+            _with_bounds(value, low, high)
+            for value, low, high in zip(
+                of_model["value"], of_model["low"], of_model["high"], strict=True
+            )
+        ]
+    if page.ceiling:
+        rows["ceiling"] = [page.ceiling.get(name, float("nan")) for name in rows["score"]]
+    return table(rows, "Pooled scores with their 95 % intervals.")
 
 
-def _height(page: ComparisonPage, models: int) -> float:
-    return 1.3 + len(page.drawn) * (0.3 + 0.22 * models)
+def _draw_images(page: ComparisonPage) -> list[Markup]:
+    first, *others = page.names
+    figures = []
+    for number, other in enumerate(others, start=1):
+        for score in page.scattered:
+            x, y = (
+                page.per_image[page.per_image["model"] == model].set_index("image")[score]
+                for model in (first, other)
+            )
+            undefined = int((x.isna() | y.isna()).sum())
+            higher, lower = int((y > x).sum()), int((y < x).sum())
+            figures.append(
+                svg(
+                    draw_pairs(x, y, (shortened(first, 28), shortened(other, 28)), score),
+                    f"images{number}-{score}",
+                    f"{score} of each image: {other} is higher in {higher}, lower in {lower} of "
+                    f"{len(x)}; in {undefined} it is undefined for one of the two.",
+                )
+            )
+    return figures
 
 
-def _finish(figure: Figure, axes: Any, names: Sequence[str], label: str) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(label)
-    axes.grid(axis="x", color="0.9")
-    axes.set_axisbelow(True)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False)
+def _dots(rows: pd.DataFrame, column: str) -> dict[tuple[str, str], Dot]:
+    """By score and model."""
+    values = rows[[column, "low", "high"]].astype(float).itertuples(index=False, name=None)
+    return {
+        (score, model): Dot(*dot)
+        for score, model, dot in zip(rows["score"], rows["model"], values, strict=True)
+    }
 
 
-def _draw_images(page: ComparisonPage, other: str, number: int) -> Markup:
-    """Each image a dot: where it lies above the diagonal, the other model is higher."""
-    first = page.names[0]
-    figure = Figure(figsize=(4.5 * len(page.scattered), 4.4), layout="constrained")
-    grid = figure.subplots(1, len(page.scattered), squeeze=False)
-    undefined = []
-    for axes, score in zip(grid.flat, page.scattered, strict=True):
-        x = page.per_image[f"{first} {score}"].astype(float)
-        y = page.per_image[f"{other} {score}"].astype(float)
-        known = x.notna() & y.notna()
-        axes.plot([0, 1], [0, 1], color="0.5", lw=1)
-        axes.scatter(x[known], y[known], s=18, color=_COLOURS[1], alpha=0.6)
-        axes.set(
-            xlabel=first, ylabel=other, title=score, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
-            aspect="equal",
-        )  # fmt: skip
-        undefined.append(f"{score}: {int((~known).sum())}")
-    description = (
-        f"Each dot is one image; above the line {other} is higher than {first}. Left out because "
-        f"the score is undefined in one of the two: {', '.join(undefined)} of "
-        f"{len(page.per_image)} images."
-    )
-    return svg(figure, f"images{number}", description)
+def _with_bounds(value: float, low: float, high: float) -> str:
+    bounds = "" if np.isnan([low, high]).any() else f" ({plain(low)} to {plain(high)})"
+    return plain(value) + bounds

@@ -11,9 +11,10 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from corroscope.report.page import Section, facts, paragraph, svg, table, write_page
+from corroscope.report.style import BLACK, BLUE, PURPLE, QUIET, VERMILION, logarithmic, report_style
 
 OWN: Final = ("trial", "state", "value", "duration_s")
 """Columns of the table of trials that are no settings."""
@@ -22,10 +23,11 @@ BEST_SHOWN: Final = 10
 
 _Look = dict[str, Any]
 
-_COMPLETE: Final[_Look] = {"marker": "o", "color": "#00538a", "label": "complete"}
-_PRUNED: Final[_Look] = {"marker": "x", "color": "#8a4b00", "label": "ended early"}
-_DEFAULT: Final[_Look] = {"marker": "D", "edgecolor": "black", "label": "default"}
-_BEST: Final[_Look] = {"marker": "s", "edgecolor": "#a3003d", "label": "best"}
+_COMPLETE: Final[_Look] = {"marker": "o", "color": BLUE, "label": "complete"}
+_PRUNED: Final[_Look] = {"marker": "x", "color": VERMILION, "label": "ended early"}
+_DEFAULT: Final[_Look] = {"marker": "D", "edgecolor": BLACK, "label": "default"}
+_BEST: Final[_Look] = {"marker": "s", "edgecolor": PURPLE, "label": "best"}
+_IN_ONE_TABLE: Final = 5  # trials, so that it is no wider than the page
 _ACROSS: Final = 3  # small figures in a row
 
 
@@ -101,15 +103,16 @@ def write_tuning(page: TuningPage, path: str | Path) -> None:
     ...     "Nothing did better." in Path(folder, "report.html").read_text("utf-8")
     True
     """
-    sections = [
-        Section("On surface held out", _held_out(page)),
-        Section("Course of the search", [_history(page)]),
-        Section("The best trials", _best(page)),
-        Section("Which settings matter", _importance(page)),
-        Section("Value against each setting", _slices(page)),
-        Section("How long trials took", [_durations(page)]),
-        Section("How it was done", [facts(page.how)] if page.how else []),
-    ]
+    with report_style():
+        sections = [
+            Section("On surface held out", _held_out(page)),
+            Section("Course of the search", [_history(page)]),
+            Section("The best trials", _best(page)),
+            Section("Which settings matter", _importance(page)),
+            Section("Value against each setting", _slices(page)),
+            Section("How long trials took", [_durations(page)]),
+            Section("How it was done", [facts(page.how)]),
+        ]
     lead = [page.sentence, *page.lead]
     write_page(path, title="Search for settings", lead=lead, sections=sections)
 
@@ -137,21 +140,22 @@ def _history(page: TuningPage) -> Markup:
             [*complete["trial"], page.trials["trial"].max()],
             [*ever, ever.iloc[-1]],
             where="post",
-            color="0.4",
+            color=QUIET,
             lw=1.2,
             label="best so far",
             zorder=1,
         )
     axes.set(xlabel="trial", ylabel=page.value_label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlim(-0.7, page.trials["trial"].max() + 0.7)
     _legend(figure, axes)
     pruned = int((page.trials["state"] == "pruned").sum())
+    early = f" Of those ended early ({pruned}) it is what they had reached by then."
     return svg(
         figure,
         "history",
-        f"Value of each trial ({len(page.trials)}), and the best complete one so far. Of those "
-        f"ended early ({pruned}) the value is what they had reached by then.",
+        f"Value of each trial ({len(page.trials)}), and the best complete one so far."
+        + (early if pruned else ""),
     )
 
 
@@ -171,9 +175,16 @@ def _best(page: TuningPage) -> list[Markup]:
     rows |= {name: [_short(value) for value in shown[name]] for name in page.settings}
     heads = [f"{n} ({marks[n]})" if n in marks else str(n) for n in shown["trial"]]
     turned = pd.DataFrame.from_dict(rows, orient="index", columns=heads)
+    parts = [
+        turned.iloc[:, first : first + _IN_ONE_TABLE]
+        for first in range(0, len(heads), _IN_ONE_TABLE)
+    ]
     number = f"The {len(shown)} best of {len(complete)}" if len(shown) < len(complete) else "All"
     caption = f"{number} complete trials, best first; the value is the {page.value_label}."
-    return [table(turned.reset_index(names="trial"), caption)]
+    return [
+        table(part.reset_index(names="trial"), "Those after them." if k else caption)
+        for k, part in enumerate(parts)
+    ]
 
 
 def _importance(page: TuningPage) -> list[Markup]:
@@ -182,10 +193,10 @@ def _importance(page: TuningPage) -> list[Markup]:
     names = sorted(page.importance, key=lambda name: page.importance[name])
     figure = Figure(figsize=(9, 0.9 + 0.32 * len(names)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(names, [page.importance[name] for name in names], color="#00538a")
+    bars = axes.barh(names, [page.importance[name] for name in names], color=BLUE)
     axes.bar_label(bars, fmt="%.2f", padding=3)
-    axes.set(xlabel="share of the spread of values", xlim=(0, None))
-    axes.margins(x=0.1)
+    most = max(*page.importance.values(), 0.01)
+    axes.set(xlabel="share of the spread of values", xlim=(0, 1.1 * most))
     description = (
         "Share of the spread of values over the space searched that each setting explains "
         "(functional ANOVA of a random forest). With few trials it is uncertain."
@@ -214,16 +225,14 @@ def _slice(axes: Axes, page: TuningPage, name: str) -> None:
     column = page.trials[name]
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         if name in page.logarithmic and (column.dropna() > 0).all():
-            axes.set_xscale("log")
+            logarithmic(axes, "x")
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.tick_params(axis="x", labelrotation=90)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5))
         places = column.astype(float)
     else:
-        choices = sorted({str(value) for value in column.dropna()})
+        choices = sorted({str(value) for value in column.dropna()}, key=_order)
         # Trials of one choice side by side; always in the same way.
         spread = np.linspace(-0.18, 0.18, len(column)) if len(column) > 1 else np.zeros(1)
         order = {choice: place for place, choice in enumerate(choices)}
@@ -232,6 +241,17 @@ def _slice(axes: Axes, page: TuningPage, name: str) -> None:
         axes.set_xlim(-0.6, max(len(choices), 1) - 0.4)
     _scatter(axes, page, places)
     axes.set_title(name, fontsize="medium")
+
+
+def _order(choice: str) -> tuple[int, list[float], str]:
+    """Lists by length and numbers, as from small networks to large ones; others by name."""
+    try:
+        values = json.loads(choice)
+    except ValueError:
+        values = None
+    if isinstance(values, list) and all(isinstance(one, int | float) for one in values):
+        return len(values), [float(one) for one in values], choice
+    return 0, [], choice
 
 
 def _durations(page: TuningPage) -> Markup:
@@ -255,7 +275,7 @@ def _durations(page: TuningPage) -> Markup:
         )
     axes.set(xlabel="trial", ylabel="duration / " + ("s" if in_seconds else "min"))
     axes.set_xlim(-0.7, page.trials["trial"].max() + 0.7)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _legend(figure, axes)
     total = _duration(float(page.trials["duration_s"].sum()))
     return svg(figure, "durations", f"How long each trial took; {total} for all, one by one.")
