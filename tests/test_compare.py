@@ -35,6 +35,7 @@ def evaluation(tmp_path: Path) -> Made:
             {
                 "image": f"{number:03}",
                 "surface": number,
+                "cluster": number,
                 "seen_in_training": number < seen,
                 "tainted": number < seen,
             }

@@ -177,8 +177,9 @@ def test_crops_do_not_depend_on_what_is_kept(
     dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = ["image,y0_px,x0_px,time_s"]
-    for number in range(6):  # one surface, seen again and again
-        shutil.copy(dataset / "image_0.png", dataset / f"image_{number}.png")
+    surface = (dataset / "image_0.png").read_bytes()
+    for number in range(6):  # seen again and again
+        (dataset / f"image_{number}.png").write_bytes(surface)
         rows.append(f"image_{number}.png,0,0,{number}")
     (dataset / "index.csv").write_text("\n".join(rows))
     settings = make_settings(

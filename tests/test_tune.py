@@ -29,11 +29,12 @@ from corroscope.learning.space import (
     Between,
     check_space,
     decoded,
+    distributions,
     encoded,
     read_space,
     with_values,
 )
-from corroscope.learning.study import next_trial
+from corroscope.learning.study import next_trial, unfinished, usable
 from corroscope.learning.surfaces import shared_surface
 from corroscope.learning.tune import tune
 from corroscope.learning.verdict import conclude
@@ -104,6 +105,7 @@ def test_space_from_a_file(tmp_path: Path) -> None:
         ("dice_weight = { low = 0.5 }", "dice_weight.high: Field required"),
         ("dice_weight = 0.5", "give a list of values, or low and high"),
         ("start = [3]", "start: 3 is no folder"),
+        ("batch_size = { low = 4, high = 8, step = 0.5 }", "batch_size: takes whole numbers only"),
     ],
 )
 def test_space_that_cannot_be(tmp_path: Path, content: str, problem: str) -> None:
@@ -186,7 +188,15 @@ def _asked(patches: list[Patch], **changes: Any) -> Asked:
 
 def _search(folder: Path, patches: list[Patch], asked: Asked | None = None) -> Search:
     folder.mkdir(exist_ok=True)
-    return Search(folder, patches, asked or _asked(patches), name="n", source="s")
+    made = Search(folder, patches, asked or _asked(patches), name="n", source="s")
+    made.open()
+    return made
+
+
+def _next(made: Search, trials: int) -> Any:
+    first = encoded(SPACE, made.asked.settings)
+    assert first is not None
+    return next_trial(made.study, made.folder, SPACE, trials, 0, first)
 
 
 def test_the_better_is_found_and_told(
@@ -237,7 +247,7 @@ def test_worse_on_held_out_surface_is_told(
     _foretell(monkeypatch, lambda s: 0.5 + 0.4 * s.dice_weight)
     made = _search(tmp_path / "s", patches)
     made.work(5, lambda: None)
-    place = tmp_path / "s" / "final" / "best" / "metrics.json"
+    place = made.finals().figures("best")
     content = json.loads(place.read_text())
     for one in content["counts"]:
         one["false_negative"] += one["true_positive"]
@@ -301,16 +311,16 @@ def test_a_trial_whose_process_died_is_taken_up_in_its_folder(
     tmp_path: Path, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = _search(tmp_path / "s", patches)
-    with next_trial(made.study, made.folder, SPACE, 2, 0) as taken:
+    with _next(made, 2) as taken:
         assert taken is not None
         params, place = taken[0].params, taken[1]
-        with next_trial(made.study, made.folder, SPACE, 2, 0) as other:
+        with _next(made, 2) as other:
             assert other is not None  # the first one is at work: another is given out
             assert other[1] != place
-            with next_trial(made.study, made.folder, SPACE, 2, 0) as third:
+            with _next(made, 2) as third:
                 assert third is None
     # Neither has told anything: both count as died.
-    with next_trial(made.study, made.folder, SPACE, 2, 0) as again:
+    with _next(made, 2) as again:
         assert again is not None
         assert again[1] == place
         assert again[0].params == params
@@ -375,6 +385,8 @@ def test_a_search_is_not_mixed_with_another(dataset: Path, tmp_path: Path) -> No
         ({"epochs": 0}, "epochs: 0 "),
         ({"space": {"epochs": [1, 2]}}, "epochs: belongs to the search"),
         ({"accelerator": "abacus"}, "abacus"),
+        ({"settings": make_settings({"folds": 4})}, "folds: has no say in a search; use --folds"),
+        ({"space": {"dice_weight": Between(low=0.6, high=0.9)}}, "the default lies outside"),
     ],
 )
 def test_what_is_asked_is_checked_first(
@@ -510,15 +522,126 @@ def test_a_process_that_fails_says_why(dataset: Path, tmp_path: Path) -> None:
     assert "fold1" in done.stderr
 
 
-def test_at_work_is_seen(tmp_path: Path, patches: list[Patch]) -> None:
-    from corroscope.learning.study import at_work_elsewhere
-
+def test_a_search_waits_for_what_others_do(tmp_path: Path, patches: list[Patch]) -> None:
     made = _search(tmp_path / "s", patches)
-    assert not at_work_elsewhere(made.study, made.folder)
-    with next_trial(made.study, made.folder, SPACE, 1, 0) as taken:
+    assert unfinished(made.study, 1)  # the default waits
+    with _next(made, 1) as taken:
         assert taken is not None
-        assert at_work_elsewhere(made.study, made.folder)
-    assert not at_work_elsewhere(made.study, made.folder)
+        assert unfinished(made.study, 1)
+    # Its process has died: it is no end of the search that nobody is at work.
+    assert unfinished(made.study, 1)
+    with _next(made, 1) as taken:
+        made.study.tell(taken[0], 0.5)
+    assert not unfinished(made.study, 1)
+
+
+def test_a_search_that_goes_on_has_new_last_trainings(
+    tmp_path: Path, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was the best of two trials need not be that of fourteen."""
+    _foretell(monkeypatch, lambda s: 0.3 + 0.6 * s.dice_weight * (s.widths == (6, 12)))
+    told = []
+    for trials in (1, 3, 14):
+        made = _search(tmp_path / "s", patches)
+        made.work(trials, lambda: None)
+        verdict = conclude(made)
+        best = made.study.best_trial
+        values = decoded(best.params)
+        skill = 0.3 + 0.6 * values["dice_weight"] * (values["widths"] == [6, 12])
+        assert abs(verdict.metrics["held_out"]["best"]["recall"] - skill) < 0.1
+        told.append(made.finals().place("all"))
+    assert len(set(told)) > 1
+
+
+def test_a_kill_while_a_trial_is_drawn_does_not_change_it(
+    tmp_path: Path, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parameters are written one by one: what was not yet written is still what was asked for."""
+    made = _search(tmp_path / "s", patches)
+    monkeypatch.setattr("optuna.trial.Trial._suggest", _die)
+    with pytest.raises(SystemExit), _next(made, 2):
+        pass
+    monkeypatch.undo()
+    with _next(made, 2) as again:
+        assert again is not None
+        assert again[1].name == "0000"
+        assert again[0].params == encoded(SPACE, made.asked.settings)
+
+
+def _die(*_: Any) -> None:
+    raise SystemExit
+
+
+def test_a_kill_while_a_trial_is_taken_up_loses_none(
+    tmp_path: Path, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _search(tmp_path / "s", patches)
+    with _next(made, 1) as taken:
+        assert taken is not None
+    for method in ("enqueue_trial", "tell"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"optuna.study.Study.{method}", _die)
+            with pytest.raises(SystemExit), _next(made, 1):
+                pass
+    with _next(made, 1) as again:
+        assert again is not None
+        assert again[1].name == "0000"
+        made.study.tell(again[0], 0.5)
+    assert not unfinished(made.study, 1)
+    assert made.default_trial.value == 0.5
+
+
+def test_a_kill_does_not_change_what_is_drawn(
+    tmp_path: Path, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _foretell(monkeypatch, lambda s: 0.3 + 0.5 * s.dice_weight)
+    drawn = []
+    for name, kills in (("a", ()), ("b", (0, 2, 3))):
+        made = _search(tmp_path / name, patches)
+        for trials in range(1, 6):
+            if trials - 1 in kills:
+                with _next(made, trials) as taken:
+                    assert taken is not None
+            made.work(trials, lambda: None)
+        drawn.append(conclude(made).trials.drop(columns=["duration_s", "trial"]))
+    assert drawn[0].equals(drawn[1])
+
+
+def test_values_that_do_not_go_together_end_their_trial(
+    tmp_path: Path, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _foretell(monkeypatch, lambda s: 0.5)
+    space = check_space({"crop_px": {"low": 32, "high": 40}, "dice_weight": [0.5, 0.6]})
+    asked = _asked(patches).model_copy(update={"space": space})
+    made = _search(tmp_path / "s", patches, asked)
+    made.work(6, lambda: None)
+    assert made.done == 6
+    problems = [t.user_attrs.get("problem") for t in made.study.get_trials()]
+    assert any("crop_px" in str(problem) for problem in problems)
+    conclude(made)
+
+
+def test_a_database_that_breaks_in_the_middle(
+    tmp_path: Path, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _search(tmp_path / "s", patches)
+    (tmp_path / "s" / "study.db").write_bytes(b"broken" * 1000)
+    with pytest.raises(OutputError, match=r"study\.db: cannot be used"), usable(made.folder):
+        made.work(1, lambda: None)
+
+
+def test_no_verdict_without_the_default(tmp_path: Path, patches: list[Patch]) -> None:
+    made = _search(tmp_path / "s", patches)
+    with pytest.raises(SettingsError, match="trial of the default is not complete"):
+        made.finals()
+
+
+@pytest.mark.parametrize(("name", "whole"), [("epochs", True), ("augmentation.contrast", False)])
+def test_whole_bounds_of_a_setting_that_is_not_whole(name: str, whole: bool) -> None:
+    from optuna.distributions import IntDistribution
+
+    made = distributions({name: Between(low=1, high=3)})[name]
+    assert isinstance(made, IntDistribution) == whole
 
 
 def test_shared_surface_is_split_for_real(real_patches: list[Patch]) -> None:

@@ -44,13 +44,12 @@ _COUNTED: Final = tuple(field.name for field in fields(Counts))
 _TYPES: Final[dict[str, Any]] = {
     "image": str,
     "surface": "int64",
+    "cluster": "int64",
     "seen_in_training": bool,
     "tainted": bool,
     **dict.fromkeys(_COUNTED, "float64"),
 }
 """Columns of ``per_image.csv`` that are read."""
-
-Bounds = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class _Change(NamedTuple):
     """How a model differs from the first."""
 
     difference: dict[str, float]
-    bounds: Bounds
+    bounds: dict[str, tuple[float, float]]
     words: dict[str, str]
 
 
@@ -79,7 +78,7 @@ def compare(results: Sequence[str | Path], *, out: str | Path) -> dict[str, Any]
     """Compare results; the others with the first.
 
     So far results are those of `corroscope.evaluate` on one dataset. Differences have paired
-    intervals, over separate pieces of surface. Patches of surface that one of the models was
+    intervals, over what `corroscope.evaluate` took them over. Patches of surface that one of the models was
     trained on have no part in them; where there are no others, no model is called better.
 
     Writes ``report.html``, ``comparison.csv``, ``metrics.json`` and ``manifest.json``.
@@ -129,12 +128,12 @@ def _compare_evaluations(folders: Sequence[Path], out: str | Path) -> dict[str, 
     folder = output_folder(out)
     names = _names(evaluations)
     first = evaluations[0]
-    surfaces = first.table["surface"].tolist()
+    surfaces, clusters = (first.table[name].tolist() for name in ("surface", "cluster"))
     unknown = ~np.any([one.table["tainted"].to_numpy(bool) for one in evaluations], axis=0)
     warnings = _warnings(evaluations, names, unknown)
     models = []
     for name, one in zip(names, evaluations, strict=True):
-        bounds = intervals(one.counts, surfaces, np.random.default_rng(SEED))
+        bounds = intervals(one.counts, clusters, np.random.default_rng(SEED))
         told: dict[str, Any] = {
             "name": name,
             "scores": scores(sum(one.counts, Counts())),
@@ -228,7 +227,7 @@ def _check_same(evaluations: Sequence[_Evaluation]) -> None:
             raise DatasetError(f"{both}: evaluated on different datasets; evaluate on one")
         if other.table.index.tolist() != first.table.index.tolist():
             raise DatasetError(f"{both}: of different images; evaluate again")
-        if other.table["surface"].tolist() != first.table["surface"].tolist():
+        if not other.table[["surface", "cluster"]].equals(first.table[["surface", "cluster"]]):
             raise DatasetError(
                 f"{both}: divided into surfaces differently; evaluate both with one version"
             )
@@ -291,8 +290,8 @@ def _change(first: _Evaluation, other: _Evaluation, unknown: NDArray[np.bool_]) 
         [count for count, kept in zip(one.counts, chosen, strict=True) if kept]
         for one in (first, other)
     )
-    surfaces = first.table["surface"][chosen].tolist()
-    bounds = difference_intervals(before, after, surfaces, np.random.default_rng(SEED))
+    clusters = first.table["cluster"][chosen].tolist()
+    bounds = difference_intervals(before, after, clusters, np.random.default_rng(SEED))
     was, now = (scores(sum(counts, Counts())) for counts in (before, after))
     difference = {
         name: abs(now[name]) - abs(was[name])
@@ -385,7 +384,7 @@ def _page(
             "patches": metrics["patches"],
             "surfaces": metrics["surfaces"],
             "dataset": manifest["dataset_sha256"],
-            **{one["name"]: one["folder"] for one in manifest["results"]},
+            "results": {one["name"]: one["folder"] for one in manifest["results"]},
         },
     )
 

@@ -108,18 +108,25 @@ def _write_tables(found: Judgement, folder: Path) -> None:
     """The numbers behind every figure."""
     measured = found.measured
     patches = zip(
-        found.patches, found.surfaces, found.seen, found.tainted, measured.counts, strict=True
+        found.patches,
+        found.surfaces,
+        found.clusters.labels,
+        found.seen,
+        found.tainted,
+        measured.counts,
+        strict=True,
     )
     rows = [
         {
             "image": patch.name,
             "surface": int(surface),
+            "cluster": int(cluster),
             "seen_in_training": bool(was_seen),
             "tainted": bool(is_tainted),
         }
         | vars(one)
         | scores(one)
-        for patch, surface, was_seen, is_tainted, one in patches
+        for patch, surface, cluster, was_seen, is_tainted, one in patches
     ]
     curves = [
         detection_curve(measured.candidates, criterion).assign(criterion=criterion)

@@ -31,6 +31,7 @@ from corroscope.scoring.scores import scores
 from corroscope.segmentation.bundle import load_bundle
 
 Fit = Literal["default", "best", "all"]
+"""Default and best on surface held out; the best on everything."""
 
 BUNDLE: Final = "bundle"
 _FOLDER: Final = "final"
@@ -46,10 +47,13 @@ class Candidate:
         All settings, with the epochs of the last training.
     start
         Folder of an earlier run whose weights to start from.
+    trial
+        Name of its trial's folder.
     """
 
     settings: TrainSettings
     start: Path | None
+    trial: str
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,15 @@ class Finals:
         """The fit that tells what the best configuration reaches on surface held out."""
         return "default" if self.best is self.default else "best"
 
+    def place(self, which: Fit) -> Path:
+        """Folder of a fit; of another configuration it is another, for a search may go on."""
+        trial = self.default.trial if which == "default" else self.best.trial
+        kind = "everything" if which == "all" else "held-out"
+        return self.folder / _FOLDER / f"{kind}-{trial}"
+
     def figures(self, which: Fit) -> Path:
         """Where a fit leaves its figures, when it is done."""
-        return self.folder / _FOLDER / which / METRICS
+        return self.place(which) / METRICS
 
 
 def do_next(finals: Finals) -> bool:
@@ -113,7 +123,7 @@ def do_next(finals: Finals) -> bool:
     for which in finals.fits:
         if which == "all" and not finals.figures(finals.judge_of_best).exists():
             continue  # the bundle's threshold and scores come from there
-        place = output_folder(finals.folder / _FOLDER / which)
+        place = output_folder(finals.place(which))
         with contextlib.ExitStack() as held:
             with FileLock(finals.folder / _FOLDER / ".lock"):
                 if status(place).word in ("finished", "running"):
@@ -179,7 +189,7 @@ def _do(finals: Finals, which: Fit, place: Path) -> None:
         accelerator=ground.accelerator,
     )
     if which == "all":
-        write_json(place / METRICS, _export(finals, network))
+        write_json(place / METRICS, _export(finals, network, place / BUNDLE))
         return
     choosing = [ground.patches[i] for i in validation]
     point = operating_point(choosing, predict(network, choosing, candidate.settings))
@@ -189,7 +199,7 @@ def _do(finals: Finals, which: Fit, place: Path) -> None:
     write_json(place / METRICS, {"threshold": point[0], "min_area_px": point[1], "counts": counts})
 
 
-def _export(finals: Finals, network: nn.Module) -> dict[str, Any]:
+def _export(finals: Finals, network: nn.Module, folder: Path) -> dict[str, Any]:
     best, chosen = finals.best, _read(finals, finals.judge_of_best)
     counts = counts_held_out(finals, finals.judge_of_best)
     clusters = clusters_of(finals.shared_held_out)
@@ -212,7 +222,7 @@ def _export(finals: Finals, network: nn.Module) -> dict[str, Any]:
     export_bundle(
         network,
         best.settings,
-        finals.folder / BUNDLE,
+        folder,
         name=finals.name,
         threshold=chosen["threshold"],
         min_area_px=chosen["min_area_px"],

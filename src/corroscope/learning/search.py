@@ -10,7 +10,7 @@ import torch
 from optuna.trial import TrialState
 from pydantic import BaseModel, ConfigDict, Field
 
-from corroscope.errors import SettingsError
+from corroscope.errors import MissingExtraError, SettingsError
 from corroscope.learning.dataset import Patch, frame_hash
 from corroscope.learning.final import BUNDLE, Candidate, Finals, all_done, do_next
 from corroscope.learning.fit import start_from
@@ -19,14 +19,14 @@ from corroscope.learning.networks import build_network
 from corroscope.learning.pairs import synthetic_pairs
 from corroscope.learning.provenance import frames_seen
 from corroscope.learning.settings import TrainSettings
-from corroscope.learning.space import START, Between, Space, decoded, with_values
+from corroscope.learning.space import START, Between, Space, decoded, encoded, with_values
 from corroscope.learning.study import (
     DONE,
     FIRST,
-    at_work_elsewhere,
     folder_of,
     next_trial,
     open_study,
+    unfinished,
 )
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.learning.trial import Ground, run_trial
@@ -98,6 +98,8 @@ class Search:
         self._patches = patches
         self._name, self._source = name, source
         check_starts(asked.space, asked.settings, patches)
+        for architecture in asked.space.get("architecture", []):
+            build_network(with_values(asked.settings, {"architecture": architecture}))
         shared = shared_surface(patches)
         develop, held = hold_out(shared, asked.held_out)
         self.held_out = [patches[i] for i in held]
@@ -110,7 +112,29 @@ class Search:
             None,
             accelerator,
         )
-        self.study = open_study(folder, asked.space, asked.settings)
+        first = encoded(asked.space, asked.settings)
+        if first is None:
+            outside = next(
+                name
+                for name, given in asked.space.items()
+                if encoded({name: given}, asked.settings) is None
+            )
+            raise SettingsError(
+                f"{outside}: the default lies outside what is searched, so nothing can be compared "
+                "with it; widen the space, or set the default to a value within"
+            )
+        self._first = first
+        self.study: optuna.Study
+
+    def open(self) -> None:
+        """Open the database, or begin one.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be used.
+        """
+        self.study = open_study(self.folder, self._first)
 
     def work(self, trials: int, tell: Callable[[], None]) -> None:
         """Do what there is to do until the search is over.
@@ -126,25 +150,21 @@ class Search:
         short = self.asked.settings.model_copy(update={"epochs": self.asked.epochs})
         while True:
             with next_trial(
-                self.study, self.folder, self.asked.space, trials, self.asked.settings.seed
+                self.study,
+                self.folder,
+                self.asked.space,
+                trials,
+                self.asked.settings.seed,
+                self._first,
             ) as taken:
                 if taken is not None:
                     trial, place = taken
-                    values = decoded(trial.params)
-                    settings = with_values(short, values)
-                    value = run_trial(
-                        trial,
-                        settings,
-                        start_of(values),
-                        self._ground,
-                        place,
-                        prune=place.name != FIRST,  # all is compared with it in the end
-                    )
+                    value = self._try(trial, place, short)
                     state = TrialState.PRUNED if value is None else TrialState.COMPLETE
                     self.study.tell(trial, value, state)
             tell()
             if taken is None:
-                if not at_work_elsewhere(self.study, self.folder):
+                if not unfinished(self.study, trials):
                     break
                 time.sleep(POLL_S)
         finals = self.finals()
@@ -152,6 +172,21 @@ class Search:
             if not do_next(finals):
                 time.sleep(POLL_S)
             tell()
+
+    def _try(self, trial: optuna.trial.Trial, place: Path, short: TrainSettings) -> float | None:
+        """Run one trial; None for one that is ended early."""
+        values = decoded(trial.params)
+        is_first = place.name == FIRST  # all is compared with it in the end
+        try:
+            settings = with_values(short, values)
+            build_network(settings)
+        except (SettingsError, MissingExtraError) as error:
+            if is_first:
+                raise
+            trial.set_user_attr("problem", str(error))  # its values do not go together
+            return None
+        start = start_of(values)
+        return run_trial(trial, settings, start, self._ground, place, prune=not is_first)
 
     def finals(self) -> Finals:
         """What comes after the trials.
@@ -161,7 +196,8 @@ class Search:
         Finals
             The last fits.
         """
-        best, first = self.study.best_trial, self.default_trial
+        first = self.default_trial
+        best = self.study.best_trial
         default = self._candidate(first)
         return Finals(
             self.folder,
@@ -177,9 +213,19 @@ class Search:
 
     @property
     def default_trial(self) -> optuna.trial.FrozenTrial:
-        """The trial of the defaults."""
-        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return next(t for t in trials if folder_of(self.folder, t).name == FIRST)
+        """The trial of the defaults.
+
+        Raises
+        ------
+        SettingsError
+            If it has not been completed.
+        """
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            if folder_of(self.folder, trial).name == FIRST:
+                return trial
+        raise SettingsError(
+            f"{self.folder}: the trial of the default is not complete; ask for more --trials"
+        )
 
     @property
     def done(self) -> int:
@@ -194,7 +240,8 @@ class Search:
 
     def _candidate(self, trial: optuna.trial.FrozenTrial) -> Candidate:
         values = decoded(trial.params)
-        return Candidate(with_values(self.asked.settings, values), start_of(values))
+        place = folder_of(self.folder, trial)
+        return Candidate(with_values(self.asked.settings, values), start_of(values), place.name)
 
     def _see_synthetic(self) -> None:
         """Make pairs of synthetic runs once for all trials, for it takes most of a minute."""

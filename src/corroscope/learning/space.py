@@ -146,6 +146,7 @@ def check_space(space: Mapping[str, Any]) -> Space:
                     raise SettingsError(f"{START}: {value!r} is no folder of an earlier run")
             else:
                 make_settings(_nested({name: value}))
+        _distribution(name, chosen)
     return checked
 
 
@@ -168,16 +169,7 @@ def distributions(space: Space) -> dict[str, Distribution]:
     >>> distributions({"widths": [[8, 16], [8, 32]]})["widths"].choices
     ('[8, 16]', '[8, 32]')
     """
-    found: dict[str, Distribution] = {}
-    for name, given in space.items():
-        if isinstance(given, list):
-            found[name] = CategoricalDistribution([json.dumps(value) for value in given])
-        elif isinstance(given.low, int) and isinstance(given.high, int):
-            step = 1 if given.step is None else int(given.step)
-            found[name] = IntDistribution(given.low, given.high, given.log, step)
-        else:
-            found[name] = FloatDistribution(given.low, given.high, given.log, given.step)
-    return found
+    return {name: _distribution(name, given) for name, given in space.items()}
 
 
 def encoded(space: Space, settings: TrainSettings) -> dict[str, Any] | None:
@@ -211,7 +203,7 @@ def encoded(space: Space, settings: TrainSettings) -> dict[str, Any] | None:
             value = next((c for c in distribution.choices if json.loads(str(c)) == value), None)
             if value is None:
                 return None
-        elif not distribution.low <= value <= distribution.high:
+        elif not _holds(distribution, value):
             return None
         parameters[name] = value
     return parameters
@@ -268,6 +260,36 @@ def decoded(parameters: Mapping[str, Any]) -> dict[str, Any]:
         name: json.loads(value) if isinstance(value, str) else value
         for name, value in parameters.items()
     }
+
+
+def _distribution(name: str, given: Between | list[Any]) -> Distribution:
+    if isinstance(given, list):
+        return CategoricalDistribution([json.dumps(value) for value in given])
+    try:
+        if isinstance(_default(name), float):
+            return FloatDistribution(given.low, given.high, given.log, given.step)
+        step = 1 if given.step is None else given.step
+        if any(number != int(number) for number in (given.low, given.high, step)):
+            raise ValueError("takes whole numbers only")
+        return IntDistribution(int(given.low), int(given.high), given.log, int(step))
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}; mend low, high or step") from None
+
+
+def _default(name: str) -> Any:
+    value: Any = TrainSettings().model_dump(mode="json")
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+def _holds(distribution: FloatDistribution | IntDistribution, value: float) -> bool:
+    if not distribution.low <= value <= distribution.high:
+        return False
+    if distribution.step is None:
+        return True
+    steps = (value - distribution.low) / distribution.step
+    return abs(steps - round(steps)) < 1e-9
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

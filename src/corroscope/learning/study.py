@@ -1,18 +1,19 @@
 """A search in a database: several processes take trials from it, and none is lost with them."""
 
 import contextlib
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
-from corroscope.errors import OutputError, SettingsError
+from corroscope.errors import OutputError
 from corroscope.learning.progress import at_work, status
-from corroscope.learning.settings import TrainSettings
-from corroscope.learning.space import Space, distributions, encoded
+from corroscope.learning.space import Space, distributions
 
 DATABASE: Final = "study.db"
 TRIALS: Final = "trials"
@@ -20,6 +21,9 @@ TRIALS: Final = "trials"
 
 FIRST: Final = "0000"
 """Folder of the first trial, that of the defaults."""
+
+_UNGUIDED: Final = 7
+"""Trials that are drawn at random, before what was found guides the others."""
 
 _NAME: Final = "tune"
 _LOCK: Final = ".lock"
@@ -30,17 +34,15 @@ _GOES_ON: Final = "goes on with"
 DONE: Final = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
-def open_study(folder: Path, space: Space, defaults: TrainSettings) -> optuna.Study:
-    """Open the search in a folder; where there is none, begin one with the defaults as first trial.
+def open_study(folder: Path, first: Mapping[str, Any]) -> optuna.Study:
+    """Open the search in a folder; where there is none, begin one.
 
     Parameters
     ----------
     folder
         The search's folder.
-    space
-        What is varied.
-    defaults
-        Settings of the first trial.
+    first
+        Parameters of the first trial.
 
     Returns
     -------
@@ -49,45 +51,62 @@ def open_study(folder: Path, space: Space, defaults: TrainSettings) -> optuna.St
 
     Raises
     ------
-    SettingsError
-        If the defaults lie outside the space.
     OutputError
         If the database cannot be used.
     """
-    first = encoded(space, defaults)
-    if first is None:
-        outside = next(name for name in space if encoded({name: space[name]}, defaults) is None)
-        raise SettingsError(
-            f"{outside}: the default lies outside what is searched, so nothing can be compared "
-            "with it; widen the space, or set the default to a value within"
-        )
-    with _alone(folder), _quiet():
+    with _alone(folder), _quiet(), usable(folder):
         path = folder / DATABASE
-        try:
-            storage = optuna.storages.RDBStorage(
-                f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": _LOCK_S}}
-            )
-            study = optuna.create_study(
-                storage=storage,
-                study_name=_NAME,
-                direction="maximize",
-                load_if_exists=True,
-                # Half of the trials end after the first fold, and half of the rest after the next.
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
-            )
-            if not study.get_trials(deepcopy=False):
-                study.enqueue_trial(first)
-        except Exception as error:  # of three libraries
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise OutputError(
-                f"{path}: cannot be used ({reason}); free the disk, or give another --out"
-            ) from error
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{path.resolve()}", engine_kwargs={"connect_args": {"timeout": _LOCK_S}}
+        )
+        study = optuna.create_study(
+            storage=storage,
+            study_name=_NAME,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+        )
+        if not study.get_trials(deepcopy=False):
+            study.enqueue_trial(dict(first))
     return study
 
 
 @contextlib.contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Say in one line what is wrong with a search's database.
+
+    Parameters
+    ----------
+    folder
+        The search's folder.
+
+    Yields
+    ------
+    None
+        For whatever asks the database.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be used.
+    """
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
+        reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
+        raise OutputError(
+            f"{folder / DATABASE}: cannot be used ({reason}); free the disk, or give another --out"
+        ) from error
+
+
+@contextlib.contextmanager
 def next_trial(
-    study: optuna.Study, folder: Path, space: Space, trials: int, seed: int
+    study: optuna.Study,
+    folder: Path,
+    space: Space,
+    trials: int,
+    seed: int,
+    first: Mapping[str, Any],
 ) -> Iterator[tuple[Trial, Path] | None]:
     """Take the next trial; nobody else gets it, and it is given up if this process dies.
 
@@ -104,7 +123,9 @@ def next_trial(
     trials
         How many there shall be.
     seed
-        What is drawn depends on it, on the trial's number, and on what the trials before gave.
+        What is drawn depends on it, on how many trials there were, and on what they gave.
+    first
+        Parameters of the first trial, should that have to be taken up again.
 
     Yields
     ------
@@ -113,13 +134,15 @@ def next_trial(
     """
     with contextlib.ExitStack() as held:
         with _alone(folder), _quiet():
-            _take_up(study, folder)
+            _take_up(study, folder, first)
             begun = study.get_trials(deepcopy=False)
             if sum(t.state in (*DONE, TrialState.RUNNING) for t in begun) >= trials:
                 taken = None
             else:
                 study.sampler = optuna.samplers.TPESampler(
-                    seed=seed + len(begun), n_startup_trials=max(5, trials // 3)
+                    # One that was taken up again is no new one.
+                    seed=seed + sum(_GOES_ON not in t.user_attrs for t in begun),
+                    n_startup_trials=_UNGUIDED,
                 )
                 trial = study.ask(fixed_distributions=dict(distributions(space)))
                 place = folder_of(folder, trial)
@@ -129,25 +152,25 @@ def next_trial(
         yield taken
 
 
-def at_work_elsewhere(study: optuna.Study, folder: Path) -> bool:
-    """Tell whether other processes are busy with trials of this search.
+def unfinished(study: optuna.Study, trials: int) -> bool:
+    """Tell whether a search is still waiting for a trial.
 
     Parameters
     ----------
     study
         The search.
-    folder
-        Its folder.
+    trials
+        How many there shall be.
 
     Returns
     -------
     bool
-        False when no trial is under way, or only such whose process has died.
+        True while one is under way, whether or not its process lives, or has to be taken up.
     """
-    return any(
-        status(folder_of(folder, trial)).word == "running"
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    )
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    if TrialState.RUNNING in states:
+        return True
+    return TrialState.WAITING in states and sum(state in DONE for state in states) < trials
 
 
 def folder_of(folder: Path, trial: Trial | FrozenTrial) -> Path:
@@ -168,14 +191,25 @@ def folder_of(folder: Path, trial: Trial | FrozenTrial) -> Path:
     return folder / TRIALS / f"{trial.user_attrs.get(_GOES_ON, trial.number):04d}"
 
 
-def _take_up(study: optuna.Study, folder: Path) -> None:
-    """Put trials whose process has died back at the head of the queue."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if status(folder_of(folder, trial)).word == "running":
+def _take_up(study: optuna.Study, folder: Path, first: Mapping[str, Any]) -> None:
+    """Put trials whose process has died back at the head of the queue.
+
+    In this order, so that whoever is killed in between loses none.
+    """
+    known = study.get_trials(deepcopy=False)
+    for trial in known:
+        if trial.state != TrialState.RUNNING:
             continue
+        place = folder_of(folder, trial)
+        follows = any(t.number > trial.number and folder_of(folder, t) == place for t in known)
+        if not follows:
+            if status(place).word == "running":
+                continue
+            # What a process that was killed had not written yet is in what was asked for.
+            fixed: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+            drawn = dict(first) if place.name == FIRST else {**fixed, **trial.params}
+            study.enqueue_trial(drawn, user_attrs={_GOES_ON: int(place.name)})
         study.tell(trial.number, state=TrialState.FAIL)
-        number = trial.user_attrs.get(_GOES_ON, trial.number)
-        study.enqueue_trial(trial.params, user_attrs={_GOES_ON: number})
 
 
 @contextlib.contextmanager

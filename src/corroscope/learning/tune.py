@@ -17,6 +17,7 @@ from corroscope.learning.fit import check_machine
 from corroscope.learning.search import POLL_S, Asked, Search, share_cores
 from corroscope.learning.settings import TrainSettings
 from corroscope.learning.space import DEFAULT_SPACE, Space, check_space
+from corroscope.learning.study import usable
 from corroscope.learning.tuning_page import tuning_page
 from corroscope.learning.verdict import Verdict, conclude
 from corroscope.outputs import (
@@ -29,7 +30,7 @@ from corroscope.outputs import (
     write_json,
 )
 from corroscope.report.tuning import write_tuning
-from corroscope.segmentation.bundle import Bundle, load_bundle
+from corroscope.segmentation.bundle import Bundle, load_bundle, write_bundle
 from corroscope.settings import check_settings
 
 FIXED: Final = ("epochs", "folds", "patience", "seed")
@@ -87,9 +88,9 @@ def tune(
     """Search for better settings; compare the best with the default on surface held out.
 
     A part of the surface is set aside. On the rest every trial is cross-validated by folds that
-    share no surface, the default settings first; a trial that does worse after a fold than half
-    of those before is ended. Then default and best are trained on all of that rest and judged on
-    what was set aside, and the best on everything, for the bundle.
+    share no surface, the default settings first; a trial that does worse after a fold than the
+    median of those completed before, from the fifth on, is ended. Then default and best are
+    trained anew and judged on what was set aside, and the best on everything, for the bundle.
 
     Writes ``study.db``, ``trials.csv``, ``metrics.json``, ``report.html`` and ``bundle/``.
     Called again on the same folder it goes on where it was; called by several processes, or on
@@ -143,6 +144,9 @@ def tune(
         raise SettingsError(
             f"{fixed}: belongs to the search itself and cannot be varied; leave it out"
         )
+    for setting, instead in (("folds", "--folds"), ("patience", "--epochs")):
+        if getattr(asked_settings, setting) != getattr(TrainSettings(), setting):
+            raise SettingsError(f"{setting}: has no say in a search; use {instead}")
     for what, number in (("--trials", trials), ("--workers", workers)):
         if number is not None and number < 1:
             raise SettingsError(f"{what} {number}: at least 1")
@@ -161,25 +165,30 @@ def tune(
             "held_out": held_out,
         },
     )
-    folder = _folder(out, asked)
     number = workers or _workers(accelerator, trials)
     job = _Job(
-        Path(dataset), annotated_only, folder, asked, trials, name or "tuned",
+        Path(dataset), annotated_only, Path(out), asked, trials, name or "tuned",
         source or "not stated", accelerator, number,
     )  # fmt: skip
+    # What cannot be had fails before anything is written.
     search = Search(
-        folder, patches, asked, name=job.name, source=job.source, accelerator=accelerator
+        job.folder, patches, asked, name=job.name, source=job.source, accelerator=accelerator
     )
+    folder = _folder(out, asked)
 
     def tell() -> None:
         if progress is not None:
             progress(search.done, trials, search.best_value)
 
-    if number == 1:
-        search.work(trials, tell)
-    else:
-        _in_processes(job, tell)
-    verdict = conclude(search)
+    with usable(folder):
+        search.open()
+        if number == 1:
+            search.work(trials, tell)
+        else:
+            _in_processes(job, tell)
+        verdict = conclude(search)
+    built = load_bundle(search.finals().place("all") / BUNDLE)
+    write_bundle(folder / BUNDLE, built.network, built.card)
     with replacing(folder / "trials.csv") as temporary:
         verdict.trials.to_csv(temporary, index=False, float_format="%.6g")
     write_tuning(tuning_page(search, verdict, read_manifest(folder)), folder / "report.html")
@@ -277,7 +286,9 @@ def _take_part(job: _Job, said: Connection) -> None:
             source=job.source,
             accelerator=job.accelerator,
         )
-        search.work(job.trials, lambda: None)
+        with usable(job.folder):
+            search.open()
+            search.work(job.trials, lambda: None)
     except CorroscopeError as error:
         said.send(error)
     except KeyboardInterrupt:
