@@ -78,8 +78,9 @@ def compare(results: Sequence[str | Path], *, out: str | Path) -> dict[str, Any]
     """Compare results; the others with the first.
 
     So far results are those of `corroscope.evaluate` on one dataset. Differences have paired
-    intervals, over what `corroscope.evaluate` took them over. Patches of surface that one of the models was
-    trained on have no part in them; where there are no others, no model is called better.
+    intervals, over what `corroscope.evaluate` took them over. Patches of surface that one of the
+    models was trained on have no part in them; where there are no others, no model is called
+    better.
 
     Writes ``report.html``, ``comparison.csv``, ``metrics.json`` and ``manifest.json``.
 
