@@ -568,7 +568,7 @@ def test_a_kill_while_a_trial_is_drawn_does_not_change_it(
         assert again[0].params == encoded(SPACE, made.asked.settings)
 
 
-def _die(*_: Any) -> None:
+def _die(*_: Any, **__: Any) -> None:
     raise SystemExit
 
 
