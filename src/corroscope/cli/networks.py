@@ -75,6 +75,8 @@ def do_tune(chosen: argparse.Namespace) -> None:
 
     import corroscope
     from corroscope.learning.settings import make_settings
+
+    tune = corroscope.tune  # tells what is not installed, before the space asks for it
     from corroscope.learning.space import read_space
 
     with tqdm(total=chosen.trials, unit="trial", disable=not sys.stderr.isatty()) as bar:
@@ -83,7 +85,7 @@ def do_tune(chosen: argparse.Namespace) -> None:
             bar.update(done - bar.n)
             bar.set_postfix_str("" if best is None else f"best {best:.3f}")
 
-        bundle, verdict = corroscope.tune(
+        bundle, verdict = tune(
             chosen.dataset,
             out=chosen.out,
             trials=chosen.trials,
