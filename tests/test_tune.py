@@ -611,7 +611,7 @@ def test_values_that_do_not_go_together_end_their_trial(
     tmp_path: Path, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _foretell(monkeypatch, lambda s: 0.5)
-    space = check_space({"crop_px": {"low": 32, "high": 40}, "dice_weight": [0.5, 0.6]})
+    space = check_space({"crop_px": {"low": 32, "high": 64}, "dice_weight": [0.5, 0.6]})
     asked = _asked(patches).model_copy(update={"space": space})
     made = _search(tmp_path / "s", patches, asked)
     made.work(6, lambda: None)

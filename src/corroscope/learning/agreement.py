@@ -139,14 +139,14 @@ def _of_overlaps(
     rng: np.random.Generator,
 ) -> Agreement | None:
     counts, clusters = [], []
-    twice = [np.zeros(patch.frame.shape, bool) for patch in patches]
+    twice = [np.zeros(patch.shape, bool) for patch in patches]
     differ = False
     for overlap in overlaps:
         if not overlap.same_frame:
             continue
         a, b = patches[overlap.first], patches[overlap.second]
         place = (overlap.dy_px, overlap.dx_px)
-        in_a, in_b = overlap_slices(a.frame.shape, b.frame.shape, place)
+        in_a, in_b = overlap_slices(a.shape, b.shape, place)
         if overlap.share == 1 and np.array_equal(a.mask[in_a], b.mask[in_b]):
             continue  # a copy of the picture with its mask
         ignored = _either(a, b, in_a, in_b)

@@ -169,7 +169,7 @@ def _summary(patches: Sequence[Patch], found: Sequence[Overlap], surfaces: int) 
             f"index.csv has {len(set(told))} surface groups, the pixels alone "
             f"{len(set(seen_alone))}: {'the same.' if agree else 'not the same.'}"
         )
-    equal = [o for o in twice if patches[o.first].frame.shape == patches[o.second].frame.shape]
+    equal = [o for o in twice if patches[o.first].shape == patches[o.second].shape]
     lines += [
         f"Duplicate: {patches[o.first].name} and {patches[o.second].name} are the same picture."
         for o in equal

@@ -218,7 +218,7 @@ def _wanted(patches: Sequence[Patch]) -> NDArray[np.bool_] | None:
         return None
     placed = np.array([patch.corner_px is not None for patch in patches])
     low = np.array([patch.corner_px or (0, 0) for patch in patches])
-    high = low + np.array([patch.frame.shape for patch in patches])
+    high = low + np.array([patch.shape for patch in patches])
     near = np.ones((count, count), bool)
     for axis in (0, 1):
         before = low[:, None, axis] - LARGEST_DRIFT_PX < high[None, :, axis]
@@ -236,7 +236,7 @@ def _same_frames(
         if np.ptp(patch.frame) > 0:  # nothing but one grey is the same everywhere
             numbers.setdefault(frame_hash(patch), []).append(j)
     return {
-        (i, j): Match(i, j, 0, 0, patch.frame.size, 1.0, patch.frame.size**0.5)
+        (i, j): Match(i, j, 0, 0, math.prod(patch.shape), 1.0, math.prod(patch.shape) ** 0.5)
         for i, patch in enumerate(patches)
         for j in numbers.get(frame_hash(patch), ())
         if others is not None or i < j
@@ -282,7 +282,7 @@ def _laid_out(places: dict[tuple[int, int], Match]) -> list[dict[int, tuple[int,
 
 def _measured(first: Patch, second: Patch, match: Match, told: bool | None) -> Overlap:
     place = (match.dy_px, match.dx_px)
-    in_first, in_second = overlap_slices(first.frame.shape, second.frame.shape, place)
+    in_first, in_second = overlap_slices(first.shape, second.shape, place)
     a, b = first.frame[in_first], second.frame[in_second]
     lit = a > 0
     gain = float(np.median(b[lit].astype(np.float64) / a[lit])) if lit.any() else float("nan")
@@ -316,7 +316,7 @@ def _told(first: Patch, second: Patch, i: int, j: int, near: Match | None) -> Ov
     index = told_place(first, second)
     if near is not None and near.evidence >= CONFIRMING_EVIDENCE:
         return _measured(first, second, near._replace(first=i, second=j), told=True)
-    shared_px = overlap_px(first.frame.shape, second.frame.shape, index)
+    shared_px = overlap_px(first.shape, second.shape, index)
     share, nan = _share(first, second, index), float("nan")
     remark = ""
     if shared_px >= TELLING_PX:
@@ -337,8 +337,8 @@ def _near(
 
 
 def _share(first: Patch, second: Patch, place: tuple[int, int]) -> float:
-    smaller = min(first.frame.size, second.frame.size)
-    return overlap_px(first.frame.shape, second.frame.shape, place) / smaller
+    smaller = min(math.prod(first.shape), math.prod(second.shape))
+    return overlap_px(first.shape, second.shape, place) / smaller
 
 
 def _text(place: tuple[int, int]) -> str:

@@ -199,7 +199,7 @@ def _crop(
 ) -> Crop:
     patch = patches[row["image"]]
     inside = []
-    for position, length in zip((row["y_px"], row["x_px"]), patch.frame.shape, strict=True):
+    for position, length in zip((row["y_px"], row["x_px"]), patch.shape, strict=True):
         side = min(CROP_PX, length)
         start = min(max(round(position) - side // 2, 0), length - side)
         inside.append(slice(start, start + side))

@@ -43,7 +43,7 @@ def predict(
     found = []
     with torch.no_grad():
         for number, patch in enumerate(patches):
-            height, width = patch.frame.shape
+            height, width = patch.shape
             logits = network(shown[number][0][None])[-1][0, 0, :height, :width]
             found.append(torch.sigmoid(logits.float()).numpy())
     return found

@@ -37,7 +37,7 @@ def told_of(first: Patch, second: Patch, one_dataset: bool = True) -> bool | Non
         return False
     if first.corner_px is not None and second.corner_px is not None:
         place = told_place(first, second)
-        return overlap_px(first.frame.shape, second.frame.shape, place) > 0
+        return overlap_px(first.shape, second.shape, place) > 0
     if first.surface_group is not None and second.surface_group is not None:
         return True
     return None
