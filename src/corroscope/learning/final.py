@@ -16,7 +16,7 @@ from corroscope.learning.clusters import clusters_of
 from corroscope.learning.dataset import Patch
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import fit
-from corroscope.learning.judge import count_at, finite, finite_or_none, operating_point
+from corroscope.learning.judge import count_at, finite, finite_bounds, operating_point
 from corroscope.learning.predict import predict
 from corroscope.learning.progress import at_work, status
 from corroscope.learning.provenance import training_record
@@ -208,10 +208,7 @@ def _export(finals: Finals, network: nn.Module, folder: Path) -> dict[str, Any]:
         "threshold": chosen["threshold"],
         "min_area_px": chosen["min_area_px"],
         "scores": finite(scores(sum(counts, Counts()))),
-        "intervals_95": {
-            name: [finite_or_none(low), finite_or_none(high)]
-            for name, (low, high) in bounds.items()
-        },
+        "intervals_95": finite_bounds(bounds),
         "patches": len(finals.held_out),
         "surfaces": len(set(surface_groups(finals.shared_held_out).tolist())),
         "method": "surface held out from a search for settings, judged by a network of the same "

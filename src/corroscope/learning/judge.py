@@ -1,6 +1,6 @@
 """What a network's probabilities are worth against what the annotator drew."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -189,10 +189,7 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
         "threshold": threshold,
         "min_area_px": min_area_px,
         "scores": finite(scores(sum(counts, Counts()))),
-        "intervals_95": {
-            name: [finite_or_none(low), finite_or_none(high)]
-            for name, (low, high) in intervals(counts, clusters.labels.tolist(), rng).items()
-        },
+        "intervals_95": finite_bounds(intervals(counts, clusters.labels.tolist(), rng)),
         "patches": len(judged.patches),
         "surfaces": len(set(surface_groups(shared).tolist())),
         "method": f"{method}; intervals by resampling {clusters.words}",
@@ -218,6 +215,29 @@ def finite(values: dict[str, float]) -> dict[str, float | None]:
     {'dice': 0.7071, 'recall': None}
     """
     return {name: finite_or_none(value) for name, value in values.items()}
+
+
+def finite_bounds(bounds: Mapping[str, tuple[float, float]]) -> dict[str, list[float | None]]:
+    """Bounds as JSON can hold them: rounded, undefined ones as None.
+
+    Parameters
+    ----------
+    bounds
+        Lower and upper bound by name of the score.
+
+    Returns
+    -------
+    dict of str to list
+        The same, to four digits.
+
+    Examples
+    --------
+    >>> finite_bounds({"dice": (0.5, float("nan"))})
+    {'dice': [0.5, None]}
+    """
+    return {
+        name: [finite_or_none(low), finite_or_none(high)] for name, (low, high) in bounds.items()
+    }
 
 
 def finite_or_none(value: float) -> float | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from corroscope.learning.agreement import agreement
 from corroscope.learning.clusters import Clusters, clusters_of
 from corroscope.learning.dataset import Patch, frame_hash
-from corroscope.learning.judge import finite, finite_or_none
+from corroscope.learning.judge import finite, finite_bounds, finite_or_none
 from corroscope.learning.measured import Measured, measure
 from corroscope.learning.overlaps import find_overlaps
 from corroscope.learning.surfaces import shared_surface, surface_groups, tainted, tainted_through
@@ -233,17 +233,11 @@ def strata(particles: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _scored(counts: Sequence[Counts], clusters: NDArray[np.int64]) -> dict[str, Any]:
     bounds = intervals(counts, clusters.tolist(), np.random.default_rng(SEED))
-    return {"scores": finite(scores(sum(counts, Counts()))), "intervals_95": _rounded(bounds)}
-
-
-def _rounded(bounds: dict[str, tuple[float, float]]) -> dict[str, list[float | None]]:
-    return {
-        name: [finite_or_none(low), finite_or_none(high)] for name, (low, high) in bounds.items()
-    }
+    return {"scores": finite(scores(sum(counts, Counts()))), "intervals_95": finite_bounds(bounds)}
 
 
 def _agreed(found: Agreement) -> dict[str, Any]:
     return asdict(found) | {
         "scores": finite(found.scores),
-        "intervals_95": _rounded(found.intervals_95),
+        "intervals_95": finite_bounds(found.intervals_95),
     }

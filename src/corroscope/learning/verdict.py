@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from corroscope.learning.clusters import clusters_of
 from corroscope.learning.final import counts_held_out
-from corroscope.learning.judge import finite, finite_or_none
+from corroscope.learning.judge import finite, finite_bounds
 from corroscope.learning.search import Search
 from corroscope.learning.space import decoded
 from corroscope.learning.study import DONE
@@ -80,10 +80,7 @@ def conclude(search: Search) -> Verdict:
             "intervals_over": clusters.words,
             "default": finite(scores(sum(before, Counts()))),
             "best": finite(scores(sum(after, Counts()))),
-            "difference_95": {
-                name: [finite_or_none(low), finite_or_none(high)]
-                for name, (low, high) in bounds.items()
-            },
+            "difference_95": finite_bounds(bounds),
         },
         "verdict": word,
         "importance": _importance(search.study),
