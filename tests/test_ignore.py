@@ -190,8 +190,7 @@ def test_pseudo_pairs_leave_alone_what_is_ignored(seed: int) -> None:
     pair = pseudo_pair(crop, target, lambda: sprite, pairing, 3, rng)
     assert np.array_equal(pair.target == IGNORED, target == IGNORED)
     assert np.array_equal(pair.contrast[:30], crop[:30])
-    # Clean metal would be near 0.
-    assert np.nan_to_num(pair.reference[3:27], nan=-1).max() < -0.15
+    assert np.nan_to_num(pair.reference[3:27], nan=-1).max() < -0.2
     # Healed with clean metal, although half of the crop is dark.
     if pair.target[47, 32] == 1 and np.isfinite(pair.reference[47, 32]):
         assert pair.reference[47, 32] > -0.15
