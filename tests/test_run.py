@@ -20,7 +20,6 @@ import tifffile
 from numpy.typing import NDArray
 
 import corroscope
-from corroscope import pipeline
 from corroscope.errors import BatchError, FrameError, OutputError, SettingsError
 from corroscope.frames.alignment import Aligner
 from corroscope.frames.contrast import relative_contrast
@@ -31,6 +30,8 @@ from corroscope.learning.export import export_bundle
 from corroscope.learning.networks import build_network
 from corroscope.learning.settings import make_settings as make_train_settings
 from corroscope.outputs import write_mask
+from corroscope.pipeline import passes
+from corroscope.pipeline import run as running
 from corroscope.segmentation import segmenter as segmenter_module
 from corroscope.segmentation.bundle import Bundle
 from corroscope.segmentation.engines import Engine, EngineName, Precision, start_engine
@@ -64,7 +65,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 def no_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page takes longer than these short runs; one test looks at it."""
     if "overview" not in request.node.name:
-        monkeypatch.setattr(pipeline, "draw_overview", lambda *_: None)
+        monkeypatch.setattr(running, "draw_overview", lambda *_: None)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -124,7 +125,7 @@ def files(folder: Path) -> list[Path]:
 
 def written(out: Path) -> dict[str, bytes]:
     """Everything in a folder but the journal, whose lines may come in another order."""
-    paths = (path for path in out.rglob("*") if path.is_file() and path.name != pipeline.JOURNAL)
+    paths = (path for path in out.rglob("*") if path.is_file() and path.name != running.JOURNAL)
     return {str(path.relative_to(out)): path.read_bytes() for path in paths}
 
 
@@ -286,11 +287,11 @@ def test_an_error_in_the_middle_costs_that_frame_alone(
 def test_a_run_that_was_killed_goes_on(folder: Path, tmp_path: Path, calls: Calls) -> None:
     script = """
 import os, signal, sys
-from corroscope import pipeline
+import corroscope
 def kill(stage, done, total):
     if (stage, done) == ("segment", 3):
         os.kill(os.getpid(), signal.SIGKILL)
-pipeline.run(sys.argv[1], out=sys.argv[2], progress=kill)
+corroscope.run(sys.argv[1], out=sys.argv[2], progress=kill)
 """
     words = [sys.executable, "-c", script, str(folder), str(tmp_path / "out")]
     assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
@@ -407,12 +408,12 @@ def test_a_full_disk_is_told_of_and_the_run_goes_on(
         write_mask(path, mask)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "write_mask", until_full)
+        patched.setattr(passes, "write_mask", until_full)
         with pytest.raises(OutputError, match="No space left on device.*make room"):
             corroscope.run(folder, out=tmp_path / "out")
     monkeypatch.undo()
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline, "draw_overview", lambda *_: None)
+        patched.setattr(running, "draw_overview", lambda *_: None)
         corroscope.run(folder, out=tmp_path / "out")
         corroscope.run(folder, out=tmp_path / "whole")
     assert calls == {"measured": COUNT, "segmented": 3}

@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from corroscope.comparison import compare
+    from corroscope.comparison.compare import compare
     from corroscope.demonstration import demo
     from corroscope.diagnosis import doctor
     from corroscope.errors import CorroscopeError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from corroscope.learning.evaluate import evaluate
     from corroscope.learning.train import train
     from corroscope.learning.tune import tune
-    from corroscope.pipeline import run
+    from corroscope.pipeline.run import run
     from corroscope.preparation import prepare
     from corroscope.segmentation.bundle import load_bundle
     from corroscope.segmentation.segment import segment
@@ -54,7 +54,7 @@ _HOMES = {
     "Segmenter": "corroscope.segmentation.segmenter",
     "annotate": "corroscope.studio.annotate",
     "audit": "corroscope.learning.audit",
-    "compare": "corroscope.comparison",
+    "compare": "corroscope.comparison.compare",
     "demo": "corroscope.demonstration",
     "doctor": "corroscope.diagnosis",
     "evaluate": "corroscope.learning.evaluate",
@@ -62,7 +62,7 @@ _HOMES = {
     "open_sequence": "corroscope.frames.opening",
     "prepare": "corroscope.preparation",
     "read_frame": "corroscope.frames.reading",
-    "run": "corroscope.pipeline",
+    "run": "corroscope.pipeline.run",
     "segment": "corroscope.segmentation.segment",
     "synth": "corroscope.synthesis.synth",
     "train": "corroscope.learning.train",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from corroscope.frames.reading import read_frame
 from corroscope.outputs import output_folder
-from corroscope.pipeline import JOURNAL, run
+from corroscope.pipeline.run import JOURNAL, run
 from corroscope.report.overview import Overview, draw_overview
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores

@@ -167,15 +167,14 @@ def _open_images(
         remedy = "correct the pattern" if pattern else "give a pattern"
         raise FrameError(f"{foreign}: {what}, {others}; move it out, or {remedy}")
     remarks: list[str] = []
-    start_clock_s = None
+    begun = Name()
     if fitting:
         try:
             order, time_s = order_names(names, start)
         except FrameError as error:
             raise FrameError(f"{folder}: {error}") from None
         files = [files[place] for place in order]
-        first: Name = names[order[0]]
-        start_clock_s = first.clock_s if first.date is None else None
+        begun = names[order[0]]
     elif start is not None:
         raise SettingsError("start: is only for names with a clock; leave it out")
     else:
@@ -184,7 +183,9 @@ def _open_images(
     source = _Images(files, time_s, "unknown" if np.isnan(time_s).any() else clock)
     conditions, doubts = _agree(names)
     source.remarks = remarks + doubts
-    return FrameSequence(folder.resolve().name, source, conditions, interval_s, start_clock_s)
+    return FrameSequence(
+        folder.resolve().name, source, conditions, interval_s, begun.clock_s, begun.date
+    )
 
 
 def _check_files(files: list[Path]) -> None:

@@ -1,5 +1,6 @@
 """The ordered frames of one experiment, each read when it is asked for."""
 
+import datetime
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,7 +50,9 @@ class FrameSequence:
     interval_s
         Time between frames, instead of their own times.
     start_clock_s
-        Wall clock of the first frame, where the day is unknown.
+        Wall clock of the first frame, in seconds since midnight; None where it is unknown.
+    start_date
+        Day of the first frame; None where it is unknown.
 
     Attributes
     ----------
@@ -67,6 +70,9 @@ class FrameSequence:
         "interval" or "unknown".
     conditions : Conditions
         Concentration, potential, repeat; None where unknown.
+    start_clock_s, start_date : float or None, datetime.date or None
+        Wall clock of the first frame, in seconds since midnight, and its day, as far as its name
+        tells them.
     times : TimeReport
         Gaps, steps, midnight.
     duplicates : dict of int to int
@@ -86,6 +92,7 @@ class FrameSequence:
         conditions: Conditions,
         interval_s: float | None = None,
         start_clock_s: float | None = None,
+        start_date: datetime.date | None = None,
     ) -> None:
         self.name = name
         self.conditions = conditions
@@ -97,14 +104,17 @@ class FrameSequence:
         self.clock = source.clock
         if interval_s is not None:
             time_s = np.arange(time_s.size, dtype=np.float64) * np.float64(interval_s)
-            self.clock, start_clock_s = "interval", None
+            self.clock, start_clock_s, start_date = "interval", None, None
         self.time_s: NDArray[np.float64] = time_s - time_s[0]
         places = [source.places[place] for place in self._order]
         self.names = [path.name if at is None else f"{path.name}[{at}]" for path, at in places]
         self.stems = [
             path.stem if at is None else f"{file_stem(path)}_{at:05d}" for path, at in places
         ]
-        self.times = describe_times(self.time_s, start_clock_s)
+        self.start_clock_s, self.start_date = start_clock_s, start_date
+        # Where names have dates, midnight is nothing to tell of.
+        clock_s = start_clock_s if start_date is None else None
+        self.times = describe_times(self.time_s, clock_s)
         self.duplicates = self.times.duplicates
         self.remarks = [*source.remarks, *self.times.remarks]
         if self.clock == "unknown":

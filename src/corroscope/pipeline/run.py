@@ -1,34 +1,24 @@
 """`corroscope run`: a whole sequence in, masks and tables of every frame out, resumable."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from corroscope.errors import FrameError, OutputError
-from corroscope.frames.contrast import relative_contrast
+from corroscope.errors import OutputError
 from corroscope.frames.opening import open_sequence
-from corroscope.frames.reading import frame_sha256, read_frame
+from corroscope.frames.reading import frame_sha256
 from corroscope.frames.reference import (
     Choice,
     Reference,
     find_reference,
-    name_error,
     parse_choice,
 )
 from corroscope.frames.registration import (
-    Measured,
     Registrar,
-    Registration,
-    register,
 )
-from corroscope.frames.resampling import aligned_reference
-from corroscope.frames.sequence import FrameSequence
 from corroscope.journal import Journal
 from corroscope.outputs import (
     MANIFEST,
@@ -36,18 +26,14 @@ from corroscope.outputs import (
     output_folder,
     versions,
     write_json,
-    write_mask,
-    written_here,
 )
-from corroscope.report.overview import Overview, draw_overview
+from corroscope.pipeline.passes import Passes, Progress
+from corroscope.pipeline.pictures import make_overview
+from corroscope.report.overview import draw_overview
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
-from corroscope.segmentation.particles import check_pixel_size, complete_particles
+from corroscope.segmentation.particles import check_pixel_size
 from corroscope.segmentation.segmenter import Segmenter
-from corroscope.tables import PARTICLES, PARTICLES_UM, SEGMENTED_FRAMES
-from corroscope.tabulation import TableWriter, write_table
-
-Progress = Callable[[str, int, int], object]
 
 COMMAND: Final = "run"
 JOURNAL: Final = "journal.jsonl"
@@ -151,12 +137,12 @@ def run(
         for name, file in (("flat field", flat), ("dark field", dark)):
             asked[name] = None if file is None else frame_sha256(file)
         with Journal(folder / JOURNAL, asked) as journal:
-            course = _Run(frames, segmenter, registrar, choice, folder, journal, progress)
+            course = Passes(frames, segmenter, registrar, choice, folder, journal, progress)
             registration = course.align()
             table = course.segment(registration)
-            particles = course.write(registration, table, pixel_size)
+            particles, _ = course.write(registration, table, pixel_size)
         _write_manifest(folder, record, picture.name, asked, segmenter, pixel_size)
-        shown = course.overview(registration, table, particles)
+        shown = make_overview(course, registration, table, particles)
         if shown is not None:
             draw_overview(shown, folder / "overview.png")
         registration.raise_failures(frames, int(table["segmented"].sum()))
@@ -174,192 +160,6 @@ def _asked(segmenter: Segmenter, choice: Choice, picture: Reference) -> dict[str
         "precision": segmenter.engine.precision,
         "reference": f"{choice.kind}:{choice.frames} {digest[:16]}",
     }
-
-
-class _Run:
-    """The stages of one run, which share its sequence, network and journal."""
-
-    def __init__(
-        self,
-        frames: FrameSequence,
-        segmenter: Segmenter,
-        registrar: Registrar,
-        choice: Choice,
-        folder: Path,
-        journal: Journal,
-        progress: Progress | None,
-    ) -> None:
-        self.frames = frames
-        self.segmenter = segmenter
-        self.registrar = registrar
-        self.choice = choice
-        self.folder = folder
-        self.masks = output_folder(folder / "masks")
-        self._refuse_foreign_masks()
-        self.journal = journal
-        self.progress = progress
-        # Taken before anything is read: what changes meanwhile is done anew the next time.
-        self._fingerprints = [frames.fingerprint(number) for number in range(len(frames))]
-        self._sigma_px = segmenter.bundle.card.background_sigma_px
-        self._contrast: NDArray[np.float32] | None = None
-
-    def align(self) -> Registration:
-        """Measure the drift of every frame; what the journal has is not measured again."""
-        measured: list[Measured] = []
-        near: tuple[float, float] | None = None
-        for number in range(len(self.frames)):
-            key = self._fingerprints[number]
-            double = number in self.frames.duplicates
-            kept = None if double else self.journal.read("align", key)
-            if kept is not None:
-                one = Measured(**kept)
-            else:
-                one = self.registrar.measure(number, near)
-                if not one.problem:  # or it would stay one when it is not any more
-                    self.journal.write("align", key, asdict(one))
-            if one.aligned:
-                near = (one.dy_px, one.dx_px)
-            measured.append(one)
-            self._tell("align", number)
-        return register(self.frames, measured, self.registrar.reference)
-
-    def segment(self, registration: Registration) -> pd.DataFrame:
-        """Segment every frame whose drift is known; return the table of frames."""
-        table = registration.table(self.frames)
-        counts = np.zeros(len(table), np.int64)
-        segmented = np.zeros(len(table), bool)
-        for number in range(len(table)):
-            if registration.known(number):
-                try:
-                    counts[number] = self._segment(number, registration)
-                    segmented[number] = True
-                except FrameError as error:  # readable a moment ago
-                    registration.remarks[number] = str(name_error(table["image"][number], error))
-            self._tell("segment", number)
-        self._remove_stale(segmented)
-        known = pd.array(counts, dtype="Int64")
-        known[~segmented] = pd.NA  # a gap, not a zero
-        return table.assign(segmented=segmented, particles=known, remark=registration.remarks)
-
-    def write(
-        self, registration: Registration, table: pd.DataFrame, pixel_size_um: float | None
-    ) -> pd.DataFrame:
-        """Put the tables together from the journal."""
-        write_table(self.folder / "frames", table, SEGMENTED_FRAMES)
-        columns = PARTICLES if pixel_size_um is None else PARTICLES + PARTICLES_UM
-        pieces = []
-        with TableWriter(self.folder / "particles", columns) as writer:
-            for number in np.flatnonzero(table["segmented"]).tolist():
-                kept = self.journal.read("segment", self._key(number, registration))
-                assert kept is not None  # written by `segment`
-                dy, dx = registration.drift(number)
-                found = pd.DataFrame(kept["particles"])
-                found = found.assign(
-                    image=self.frames.names[number],
-                    frame=number,
-                    time_s=self.frames.time_s[number],
-                    y_ref_px=found["y_px"] - dy,
-                    x_ref_px=found["x_px"] - dx,
-                )
-                rows = complete_particles([found], pixel_size_um)
-                writer.write(rows)
-                pieces.append(rows)
-        return complete_particles(pieces, pixel_size_um)
-
-    def overview(
-        self, registration: Registration, table: pd.DataFrame, particles: pd.DataFrame
-    ) -> Overview | None:
-        """What the page shows; None where no frame could be segmented."""
-        done = np.flatnonzero(table["segmented"]).tolist()
-        if not done:
-            return None
-        known = not np.isnan(self.frames.time_s).any()
-        times = self.frames.time_s if known else np.arange(len(table), dtype=float)
-        first_seen = np.full(self.frames.shape, np.nan)
-        mask = np.zeros(self.frames.shape, bool)
-        for number in done:
-            mask = read_frame(self._mask(number)) > 0
-            rows, columns = np.nonzero(mask)
-            # Where that is in the last frame, which is shown.
-            rows = rows + round(float(registration.dy_px[done[-1]] - registration.dy_px[number]))
-            columns = columns + round(
-                float(registration.dx_px[done[-1]] - registration.dx_px[number])
-            )
-            inside = (rows >= 0) & (rows < mask.shape[0])
-            inside &= (columns >= 0) & (columns < mask.shape[1])
-            here = (rows[inside], columns[inside])
-            first_seen[here] = np.fmin(first_seen[here], times[number])
-        try:
-            frame = self.frames.frame(done[-1])
-        except FrameError:  # gone since; what it told is kept, but it cannot be shown
-            return None
-        return Overview(
-            frame=frame,
-            mask=mask,
-            first_seen=first_seen,
-            times=times,
-            found=particles,
-            counted=np.asarray(table["segmented"], bool),
-            timed=bool(known),
-            number=done[-1],
-        )
-
-    def _segment(self, number: int, registration: Registration) -> int:
-        """Segment one frame, or find it in the journal; return the number of particles."""
-        key = self._key(number, registration)
-        kept = self.journal.read("segment", key)
-        mask_file = self._mask(number)
-        if kept is not None and written_here(mask_file):
-            return len(kept["particles"]["particle"])
-        frame = self.frames.frame(number)
-        found = self.segmenter(frame, self._reference(number, registration))
-        write_mask(mask_file, found.labels > 0)
-        columns = {name: column.tolist() for name, column in found.particles.items()}
-        self.journal.write("segment", key, {"particles": columns})
-        return len(found.particles)
-
-    def _key(self, number: int, registration: Registration) -> str:
-        """What a frame's particles depend on."""
-        earlier = registration.earlier(number, self.choice)
-        key = self._fingerprints[number]
-        return key if earlier is None else f"{key} since {self._fingerprints[earlier]}"
-
-    def _reference(self, number: int, registration: Registration) -> NDArray[np.float32]:
-        """Relative contrast of the reference, on the grid of a frame."""
-        # As measured, not as smoothed: a frame's particles depend on it and its reference alone,
-        # and frames that are added later change nothing.
-        now = registration.measured[number]
-        earlier = registration.earlier(number, self.choice)
-        if earlier is not None:
-            contrast = relative_contrast(self.frames.frame(earlier), self._sigma_px)
-            before = registration.measured[earlier]
-            return aligned_reference(contrast, now.dy_px - before.dy_px, now.dx_px - before.dx_px)
-        if self._contrast is None:  # the same for all frames
-            self._contrast = relative_contrast(self.registrar.reference.picture, self._sigma_px)
-        return aligned_reference(self._contrast, now.dy_px, now.dx_px)
-
-    def _mask(self, number: int) -> Path:
-        return self.masks / f"{self.frames.stems[number]}_mask.png"
-
-    def _refuse_foreign_masks(self) -> None:
-        for number in range(len(self.frames)):
-            mask_file = self._mask(number)
-            if mask_file.exists() and not written_here(mask_file):
-                raise OutputError(
-                    f"{mask_file}: stands there already and was not written by corroscope; "
-                    "choose another output folder"
-                )
-
-    def _remove_stale(self, segmented: NDArray[np.bool_]) -> None:
-        """What was found earlier in a frame that is a gap now, or gone, must not pass for ours."""
-        kept = {self._mask(number) for number in np.flatnonzero(segmented).tolist()}
-        for mask_file in self.masks.iterdir():
-            if mask_file not in kept and written_here(mask_file):
-                mask_file.unlink()
-
-    def _tell(self, stage: str, number: int) -> None:
-        if self.progress is not None:
-            self.progress(stage, number + 1, len(self.frames))
 
 
 def _own_folder(out: str | Path, sequence: str | Path) -> Path:

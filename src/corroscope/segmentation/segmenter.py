@@ -36,11 +36,14 @@ class Segmentation(NamedTuple):
     particles
         One row for each particle, as from
         `corroscope.segmentation.particles.measure_particles`.
+    contrast
+        ``(height, width)`` float32, relative contrast of the frame.
     """
 
     probability: NDArray[np.float32]
     labels: NDArray[np.int32]
     particles: pd.DataFrame
+    contrast: NDArray[np.float32]
 
 
 class Segmenter:
@@ -143,7 +146,8 @@ class Segmenter:
         contrast = relative_contrast(frame, self.bundle.card.background_sigma_px)
         probability = self.probability(contrast, reference)
         labels = find_particles(probability, self.threshold, self.min_area_px)
-        return Segmentation(probability, labels, measure_particles(labels, contrast, probability))
+        particles = measure_particles(labels, contrast, probability)
+        return Segmentation(probability, labels, particles, contrast)
 
     def probability(
         self, contrast: NDArray[np.float32], reference: NDArray[np.float32] | None = None

@@ -21,7 +21,7 @@ from corroscope.studio.workplace import Workplace, within
 from corroscope.tables import PARTICLES, PARTICLES_UM, SEGMENTED_FRAMES, Column
 
 JOURNAL: Final = "journal.jsonl"
-"""As `corroscope.pipeline` calls it, which takes its time to be imported."""
+"""As `corroscope.pipeline.run` calls it, which takes its time to be imported."""
 
 _BEGUN: Final = b'{"asked": '
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
