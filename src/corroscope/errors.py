@@ -11,6 +11,7 @@ with code 2::
     ├── AnnotationError     a click, a point or an object that cannot be, or a store of them
     ├── BundleError         a model bundle that is missing, incomplete or altered
     ├── EngineError         an inference engine that is unknown or cannot run here
+    ├── CurrentError        a record of current that cannot be read, or does not fit the frames
     ├── StudioError         a studio that cannot be opened, or is asked what it does not serve
     ├── SettingsError       a setting outside its range
     ├── OutputError         an output that cannot be written, or would overwrite another
@@ -52,6 +53,10 @@ class BundleError(CorroscopeError):
 
 class EngineError(CorroscopeError):
     """An inference engine that is unknown or cannot run here."""
+
+
+class CurrentError(CorroscopeError):
+    """A record of current that cannot be read, or that does not belong to the frames."""
 
 
 class StudioError(CorroscopeError):

@@ -38,14 +38,14 @@ def parser() -> argparse.ArgumentParser:
     for name, add, run, about in (
         ("demo", _add_demo, do_demo, "find particles in an example made on the spot"),
         ("segment", _add_segment, do_segment, "find particles in images"),
-        ("run", _add_run, do_run, "find particles in every frame of a sequence"),
+        ("run", _add_run, do_run, "find and follow particles and pits through a sequence"),
         ("prepare", _add_prepare, do_prepare, "align a sequence and subtract"),
         ("synth", _add_synth, do_synth, "make a sequence whose truth is known"),
         ("train", _add_train, do_train, "train a network from scratch"),
         ("tune", _add_tune, do_tune, "search for better settings"),
         ("audit", _add_audit, do_audit, "find patches that show the same metal"),
         ("evaluate", _add_evaluate, do_evaluate, "score a bundle on annotated patches"),
-        ("compare", _add_compare, do_compare, "compare models on the same patches"),
+        ("compare", _add_compare, do_compare, "compare models on the same patches, or runs"),
         ("annotate", _add_annotate, do_annotate, "annotate and review in the browser"),
         ("export", _add_export, do_export, "write annotations for other programs"),
         ("import", _add_import, do_import, "take over other programs' annotations"),
@@ -115,6 +115,17 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_sequence(parser)
     _add_model(parser)
     _add_operating_point(parser)
+    parser.add_argument(
+        "--current", metavar="FILE", help="record of the current: BioLogic .mpt, Gamry .DTA or CSV"
+    )
+    parser.add_argument(
+        "--current-unit", metavar="UNIT", help="A, mA, µA, nA or pA, where the file does not tell"
+    )
+    parser.add_argument("--alloy", help="what corrodes, for Faraday's law, as Fe or 316L")
+    parser.add_argument(
+        "--efficiency", metavar="DIR",
+        help="evaluation that tells what the network misses (default: the shipped one)",
+    )  # fmt: skip
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
@@ -228,7 +239,10 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "results", nargs="+", metavar="RESULT", help="folders that corroscope evaluate has written"
+        "results",
+        nargs="+",
+        metavar="RESULT",
+        help="folders that corroscope evaluate, or that corroscope run has written",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
 

@@ -155,12 +155,12 @@ def do_evaluate(chosen: argparse.Namespace) -> None:
 
 
 def do_compare(chosen: argparse.Namespace) -> None:
-    """Compare models."""
+    """Compare models, or runs."""
     import corroscope
 
     metrics = corroscope.compare(chosen.results, out=chosen.out)
-    for model in metrics["models"][1:]:
-        print(model["sentence"])
+    for sentence in [*metrics["sentences"], *metrics.get("why_no_trend", [])]:
+        print(sentence)
     for warning in metrics["warnings"]:
         print(warning)
     print(f"Report:  {Path(chosen.out) / 'report.html'}")

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from corroscope.cli.given import given_settings
@@ -50,7 +51,7 @@ def do_segment(chosen: argparse.Namespace) -> None:
 
 
 def do_run(chosen: argparse.Namespace) -> None:
-    """Find particles in a sequence."""
+    """Find and follow what there is in a sequence."""
     import corroscope
 
     with _bars() as show, _remarks(chosen.out):
@@ -63,12 +64,14 @@ def do_run(chosen: argparse.Namespace) -> None:
             precision=chosen.precision,
             threshold=chosen.threshold,
             min_area=chosen.min_area,
+            current=chosen.current,
+            current_unit=chosen.current_unit,
+            alloy=chosen.alloy,
             progress=show,
             **_of_sequence(chosen),
         )
-    print(
-        f"{len(particles)} particles in all frames: {chosen.out}  (overview.png, particles.csv, …)"
-    )
+    print(f"{len(particles)} particles in all frames: {chosen.out}  (particles.csv, tracks.csv, …)")
+    print(f"Report:  {Path(chosen.out) / 'report.html'}")
 
 
 def do_prepare(chosen: argparse.Namespace) -> None:

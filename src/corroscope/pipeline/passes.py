@@ -16,6 +16,7 @@ from corroscope.frames.resampling import aligned_reference
 from corroscope.frames.sequence import FrameSequence
 from corroscope.journal import Journal
 from corroscope.outputs import output_folder, write_mask, written_here
+from corroscope.segmentation.openings import find_openings
 from corroscope.segmentation.particles import complete_particles
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.tables import OPENINGS, PARTICLES, PARTICLES_UM, SEGMENTED_FRAMES
@@ -201,7 +202,7 @@ class Passes:
         found = self.segmenter(frame, before)
         if registration.earlier(number, self.choice) is not None:
             before = self._first(number, registration)
-        openings = pd.DataFrame(columns=[column.name for column in OPENINGS])
+        openings = find_openings(found.contrast, before)
         write_mask(mask_file, found.labels > 0)
         self.journal.write(
             "segment",

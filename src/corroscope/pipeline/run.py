@@ -7,7 +7,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from corroscope.errors import OutputError
+from corroscope.current.alloys import find_alloy
+from corroscope.current.reading import read_current
+from corroscope.errors import OutputError, SettingsError
 from corroscope.frames.opening import open_sequence
 from corroscope.frames.reading import frame_sha256
 from corroscope.frames.reference import (
@@ -19,6 +21,7 @@ from corroscope.frames.reference import (
 from corroscope.frames.registration import (
     Registrar,
 )
+from corroscope.frames.sequence import FrameSequence
 from corroscope.journal import Journal
 from corroscope.outputs import (
     MANIFEST,
@@ -27,8 +30,11 @@ from corroscope.outputs import (
     versions,
     write_json,
 )
+from corroscope.pipeline.cell import check_overlap, compare_current
+from corroscope.pipeline.follow import film_of, follow
 from corroscope.pipeline.passes import Passes, Progress
 from corroscope.pipeline.pictures import make_overview
+from corroscope.pipeline.show import show
 from corroscope.report.overview import draw_overview
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
@@ -55,6 +61,9 @@ def run(
     pattern: str | None = None,
     interval: float | None = None,
     start: float | None = None,
+    current: str | Path | None = None,
+    current_unit: str | None = None,
+    alloy: str | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Find the corrosion products in every frame of a sequence.
@@ -63,8 +72,13 @@ def run(
     it. What is done for a frame is kept at once: called again on the same ``out``, the run
     goes on where it was stopped.
 
-    Writes ``masks/<stem>_mask.png`` for each frame; ``particles`` and ``frames`` as ``.csv``
-    and ``.parquet``; ``overview.png``, ``manifest.json`` and ``journal.jsonl``.
+    Then particles are followed, and pits found and followed, from frame to frame; which pit
+    ejected which particle is weighed, and a report put together.
+
+    Writes ``masks/<stem>_mask.png`` for each frame; ``frames``, ``particles``, ``tracks``,
+    ``track_summary``, ``pits``, ``pit_summary``, ``events``, ``bursts`` and ``rates`` as ``.csv``
+    and ``.parquet``; ``tracks.xml`` and ``tracks_spots.csv`` for TrackMate; ``report.html`` and
+    its ``figures/``; ``overview.png``, ``manifest.json`` and ``journal.jsonl``.
 
     Parameters
     ----------
@@ -90,6 +104,13 @@ def run(
     pattern, interval, start
         How times are read; ``pattern``, ``interval_s`` and ``start`` of
         `corroscope.open_sequence`.
+    current
+        Record of a potentiostat: BioLogic ``.mpt``, Gamry ``.DTA``, or text with named columns.
+    current_unit
+        A, mA, µA, nA or pA, where the record does not tell.
+    alloy
+        What corrodes, as in `corroscope.current.alloys.ALLOYS`; with it and the pixel size charge
+        and volume of the pits are compared.
     progress
         Called after each frame with the stage, the number done and the number of all.
 
@@ -102,7 +123,7 @@ def run(
     ------
     BatchError
         After the others were done, if some frames could not be; ``frames.csv`` says why.
-    FrameError, SettingsError, BundleError, EngineError
+    FrameError, SettingsError, BundleError, EngineError, CurrentError
         Before any frame is touched.
     OutputError
         If ``out`` cannot be written to, or holds a run that was asked for something else.
@@ -117,6 +138,10 @@ def run(
     ['frames.csv', 'frames.parquet', 'journal.jsonl']
     """
     check_pixel_size(pixel_size)
+    record = None if current is None else read_current(current, unit=current_unit)
+    if record is None and current_unit is not None:
+        raise SettingsError("current_unit: is only for a record of current; leave it out")
+    metal = None if alloy is None else find_alloy(alloy)
     choice = parse_choice(reference)
     segmenter = Segmenter(
         load_bundle(model),
@@ -131,7 +156,8 @@ def run(
     ) as frames:
         picture = find_reference(frames, choice)
         registrar = Registrar(picture, frames)
-        record = frames.record()
+        if record is not None:
+            check_overlap(record, frames)
         folder = _own_folder(out, sequence)
         asked = _asked(segmenter, choice, picture)
         for name, file in (("flat field", flat), ("dark field", dark)):
@@ -140,11 +166,21 @@ def run(
             course = Passes(frames, segmenter, registrar, choice, folder, journal, progress)
             registration = course.align()
             table = course.segment(registration)
-            particles, _ = course.write(registration, table, pixel_size)
-        _write_manifest(folder, record, picture.name, asked, segmenter, pixel_size)
+            particles, openings = course.write(registration, table, pixel_size)
+        followed = follow(table, particles, openings)
+        followed.write(folder, film_of(Path(sequence), frames))
+        cell = None
+        if record is not None:
+            cell = compare_current(record, frames, followed, pixel_size, metal)
+            cell.write(folder)
+        manifest = _manifest(frames, picture.name, asked, segmenter)
+        manifest["settings"] |= {"pixel_size_um": pixel_size, "alloy": alloy}
+        manifest["current"] = None if cell is None else cell.facts
+        write_json(folder / MANIFEST, manifest)
         shown = make_overview(course, registration, table, particles)
         if shown is not None:
             draw_overview(shown, folder / "overview.png")
+        show(course, registration, table, particles, followed, cell, manifest, folder)
         registration.raise_failures(frames, int(table["segmented"].sum()))
     return particles
 
@@ -175,23 +211,17 @@ def _own_folder(out: str | Path, sequence: str | Path) -> Path:
     return folder
 
 
-def _write_manifest(
-    folder: Path,
-    record: dict[str, Any],
-    reference: str,
-    asked: dict[str, Any],
-    segmenter: Segmenter,
-    pixel_size_um: float | None,
-) -> None:
-    manifest = {
+def _manifest(
+    frames: FrameSequence, reference: str, asked: dict[str, Any], segmenter: Segmenter
+) -> dict[str, Any]:
+    return {
         "command": COMMAND,
-        "versions": versions("numpy", "openvino", "onnxruntime", "cv2"),
-        "sequence": record,
+        "versions": versions("numpy", "scipy", "openvino", "onnxruntime", "cv2"),
+        "sequence": frames.record() | {"shape": list(frames.shape)},
         "reference": reference,
         "bundle": {
             "name": segmenter.bundle.card.name,
             "network_sha256": segmenter.bundle.card.network_sha256,
         },
-        "settings": {**asked, "device": segmenter.engine.device, "pixel_size_um": pixel_size_um},
+        "settings": {**asked, "device": segmenter.engine.device},
     }
-    write_json(folder / MANIFEST, manifest)

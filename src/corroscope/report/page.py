@@ -1,4 +1,4 @@
-"""One HTML file with all that it shows, which loads nothing and runs nothing."""
+"""One HTML file with all that it shows, which loads nothing and runs its own script at most."""
 
 import base64
 import hashlib
@@ -309,11 +309,18 @@ def render(template: str, **names: Any) -> Markup:
 
 
 def write_page(
-    path: str | Path, *, title: str, lead: Sequence[str], sections: Sequence[Section]
+    path: str | Path,
+    *,
+    title: str,
+    lead: Sequence[str],
+    sections: Sequence[Section],
+    style: str = "",
+    script: str = "",
 ) -> None:
     """Write a report that can be sent around: one file, the same bytes each time.
 
-    The page's own rules (CSP) forbid it to load or run anything, whatever it contains.
+    The page's own rules (CSP) forbid it to load or run anything, whatever it contains; the one
+    script that is given here is known to them by its hash.
 
     Parameters
     ----------
@@ -325,6 +332,10 @@ def write_page(
         Paragraphs below it.
     sections
         The rest.
+    style
+        Rules of this page alone, added to those of all pages.
+    script
+        Runs when the page has been read; none by default. It must not hold ``</script``.
 
     Raises
     ------
@@ -341,19 +352,25 @@ def write_page(
     >>> "<h1>&lt;A&gt;</h1>" in page, "<p>c &amp; d</p>" in page
     (True, True)
     """
-    css = render("page.css")
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    css = render("page.css") + Markup(style)
+    scripts = f"script-src '{_hash(script)}'; " if script else ""
     text = render(
         "page.html.j2",
         title=title,
         lead=lead,
         sections=[section for section in sections if any(section.blocks)],
         css=css,
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src '{_hash(css)}'; {scripts}"
         "base-uri 'none'; form-action 'none'",
     )
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _hash(text: str) -> str:
+    """How the rules of a page name what stands in it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _captioned(shown: Markup, description: str) -> Markup:

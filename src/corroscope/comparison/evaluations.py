@@ -1,8 +1,8 @@
-"""`corroscope compare`: several evaluations on the same patches, side by side. Needs no torch."""
+"""Several evaluations on the same patches, side by side. Needs no torch."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from corroscope.errors import DatasetError, OutputError, SettingsError
+from corroscope.errors import DatasetError, OutputError
 from corroscope.outputs import (
     MANIFEST,
-    made_by,
     output_folder,
     read_manifest,
     replacing,
@@ -74,20 +73,19 @@ class _Change(NamedTuple):
     words: dict[str, str]
 
 
-def compare(results: Sequence[str | Path], *, out: str | Path) -> dict[str, Any]:
-    """Compare results; the others with the first.
+def compare_evaluations(folders: Sequence[Path], out: str | Path) -> dict[str, Any]:
+    """Compare evaluations on one dataset; the others with the first.
 
-    So far results are those of `corroscope.evaluate` on one dataset. Differences have paired
-    intervals, over what `corroscope.evaluate` took them over. Patches of surface that one of the
-    models was trained on have no part in them; where there are no others, no model is called
-    better.
+    Differences have paired intervals, over what `corroscope.evaluate` took them over. Patches of
+    surface that one of the models was trained on have no part in them; where there are no others,
+    no model is called better.
 
     Writes ``report.html``, ``comparison.csv``, ``metrics.json`` and ``manifest.json``.
 
     Parameters
     ----------
-    results
-        Folders that ``corroscope evaluate`` has written, at least two.
+    folders
+        That ``corroscope evaluate`` has written, at least two.
     out
         Output folder, made if missing.
 
@@ -97,33 +95,16 @@ def compare(results: Sequence[str | Path], *, out: str | Path) -> dict[str, Any]
         What ``metrics.json`` holds: ``models``, one for each result, with ``scores``,
         ``intervals_95`` and, but for the first, ``difference``, ``difference_95``, ``words`` by
         score, ``verdict`` (``better``, ``worse`` or ``not told apart``) and ``sentence``; the
-        ``warnings``; ``patches``, ``surfaces``, and the number of ``unknown_patches``, those that
-        no model was trained on or near.
+        ``sentences`` of all; the ``warnings``; ``patches``, ``surfaces``, and the number of
+        ``unknown_patches``, those that no model was trained on or near.
 
     Raises
     ------
-    SettingsError
-        If there are fewer than two results, or one is no evaluation.
     DatasetError
         If they are of different patches.
     OutputError
-        If a result is incomplete, or the output cannot be written.
+        If one is incomplete, or the output cannot be written.
     """
-    folders = [Path(result) for result in results]
-    if len(folders) < 2:
-        raise SettingsError(f"{len(folders)} result given; comparing needs at least two")
-    commands = [made_by(folder) for folder in folders]
-    for folder, command in zip(folders, commands, strict=True):
-        if command not in _COMPARED:
-            what = "no result" if command is None else f"written by {command}"
-            raise SettingsError(
-                f"{folder}: {what}; give folders that corroscope evaluate has written"
-            )
-    # All that can be compared so far is of one kind.
-    return _COMPARED[str(commands[0])](folders, out)
-
-
-def _compare_evaluations(folders: Sequence[Path], out: str | Path) -> dict[str, Any]:
     evaluations = [_read_evaluation(folder) for folder in folders]
     _check_same(evaluations)
     folder = output_folder(out)
@@ -158,6 +139,7 @@ def _compare_evaluations(folders: Sequence[Path], out: str | Path) -> dict[str, 
         "surfaces": len(set(surfaces)),
         "unknown_patches": int(unknown.sum()),
         "models": models,
+        "sentences": [model["sentence"] for model in models[1:]],
         "warnings": warnings,
     }
     manifest = {
@@ -186,12 +168,6 @@ def _compare_evaluations(folders: Sequence[Path], out: str | Path) -> dict[str, 
     write_json(folder / "metrics.json", plain)
     write_json(folder / MANIFEST, manifest)
     return plain
-
-
-_COMPARED: Final[dict[str | None, Callable[[Sequence[Path], str | Path], dict[str, Any]]]] = {
-    "evaluate": _compare_evaluations,
-}
-"""How results are compared, by the command that wrote them."""
 
 
 def _read_evaluation(folder: Path) -> _Evaluation:

@@ -1,0 +1,1 @@
+"""`compare`: results of one command side by side."""

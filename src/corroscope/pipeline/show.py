@@ -1,0 +1,136 @@
+"""What a run has found, put on its page."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from corroscope.frames.registration import Registration
+from corroscope.pipeline.cell import Cell
+from corroscope.pipeline.follow import Followed
+from corroscope.pipeline.passes import Passes
+from corroscope.pipeline.pictures import course, draw_activity, small_frames
+from corroscope.report.run.contents import RecordedCurrent, RunPage
+from corroscope.report.run.write import write_run_report
+from corroscope.tracking.trackmeasures import mean_squared_displacement
+
+PICTURES: Final = 150
+"""Frames in the player, at most."""
+
+PICTURE_PX: Final = 800
+"""Longest side of a frame in the player."""
+
+LAGS: Final = 12
+"""Of the mean squared displacement: as many as usual intervals."""
+
+
+def show(
+    passes: Passes,
+    registration: Registration,
+    table: pd.DataFrame,
+    particles: pd.DataFrame,
+    followed: Followed,
+    cell: Cell | None,
+    manifest: dict[str, Any],
+    folder: Path,
+) -> None:
+    """Write the report of a run, and its figures with their numbers.
+
+    Parameters
+    ----------
+    passes
+        Of the run.
+    registration
+        Where each frame lies.
+    table
+        As `corroscope.tables.SEGMENTED_FRAMES`.
+    particles
+        As `corroscope.tables.PARTICLES`.
+    followed
+        What became of them.
+    cell
+        What the current tells; None without one.
+    manifest
+        As it is written beside the report.
+    folder
+        Of the result.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    frames = passes.frames
+    done = np.flatnonzero(table["segmented"])
+    times, timed = course(frames.time_s)
+    places = np.linspace(0, max(done.size - 1, 0), min(PICTURES, done.size))
+    chosen = done[places.round().astype(np.int64)]
+    usual_s = float(np.median(np.diff(times))) if times.size > 1 else np.nan
+    msd = None
+    if timed and usual_s > 0 and len(followed.tracks):
+        lags_s = usual_s * np.arange(1, LAGS + 1, dtype=np.float64)
+        msd = mean_squared_displacement(followed.tracks, lags_s).rename(columns={"pairs": "n"})
+    page = RunPage(
+        title=f"Corrosion of {frames.name}",
+        frames=table,
+        particles=particles,
+        tracks=followed.tracks,
+        track_summary=followed.track_summary,
+        pits=followed.pits,
+        pit_summary=followed.pit_summary,
+        events=followed.events,
+        rates=followed.rates,
+        pictures=small_frames(passes, registration, chosen, PICTURE_PX),
+        first_seen=draw_activity(passes, registration, done, times),
+        msd=msd,
+        current=None if cell is None else _recorded(cell),
+        transients=None if cell is None else dict(cell.transients),
+        association=None if cell is None else cell.association,
+        faraday=None if cell is None else cell.faraday,
+        pixel_size_um=manifest["settings"]["pixel_size_um"],
+        smallest_area_px=passes.segmenter.min_area_px,
+        conditions=frames.conditions._asdict(),
+        manifest=manifest,
+        warnings=[
+            *frames.remarks,
+            *_warnings(passes, followed),
+            *([] if cell is None else cell.remarks),
+        ],
+        files={
+            name: f"{name}.csv"
+            for name in ("frames", "particles", "tracks", "track_summary", "pits", "pit_summary",
+                         "events", "bursts", "rates")
+        },
+    )  # fmt: skip
+    write_run_report(page, folder)
+
+
+def _recorded(cell: Cell) -> RecordedCurrent | None:
+    """The current as the page shows it; None where it could not be placed."""
+    if not cell.time_s.size:
+        return None
+    known = bool(np.isfinite(cell.low_s))
+    return RecordedCurrent(
+        cell.time_s,
+        cell.current_ua,
+        cell.offset_s,
+        cell.low_s if known else None,
+        cell.high_s if known else None,
+    )
+
+
+def _warnings(passes: Passes, followed: Followed) -> list[str]:
+    """What must be known before the figures are believed."""
+    said = []
+    if passes.choice.kind == "rolling":
+        said.append(
+            f"Frames were compared with the one {passes.choice.frames} frames before: a particle "
+            "that has come to rest is not found any more after as many frames, and its track ends."
+        )
+    if followed.in_pits:
+        said.append(
+            f"{followed.in_pits} of the particles in particles.csv lie in the mouth of a pit and "
+            "are in no track: a pit that has just been born looks like a particle."
+        )
+    return said

@@ -1,0 +1,1 @@
+"""Following corrosion: tracks of particles, pits, events; tables in, tables out."""

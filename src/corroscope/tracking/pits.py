@@ -1,0 +1,391 @@
+"""Pits followed through a sequence: told from particles, with birth, growth and death."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from corroscope.errors import SettingsError
+from corroscope.tables import FOLLOWED_PITS, PIT_SUMMARY
+from corroscope.tracking.growth import FEWEST, Growth, fit_growth
+from corroscope.tracking.satellites import GROWN, Grouped, group_spots
+from corroscope.tracking.spots import Spots, link_spots
+from corroscope.tracking.steps import steps_bic
+
+LEAST_AREA_PX: Final = 8.0
+"""Area that a pit must reach; smaller ones cannot be told from particles."""
+
+SEEN_AREA_PX: Final = 3.0
+"""A pit of this area would have been found: three pixels at the depth of a pit."""
+
+RESOLVED_PX: Final = 50.0
+"""From this area on, a pit's darkest quarter is as dark as the pit, whatever the optics."""
+
+LASTING: Final = 0.2
+"""Share of the run that a pit must grow for to be stable, if no time in seconds is given."""
+
+
+class _Pit(NamedTuple):
+    """A pit while it is being put together."""
+
+    main: int
+    frame: NDArray[np.int64]
+    area: NDArray[np.float64]
+    """Where it was seen, in order of time."""
+    fitted_until: int
+    """First frame that is not its own any more: it has merged, or another into it."""
+    merged_into: int
+    merged: int
+    y: float
+    x: float
+
+
+def follow_pits(
+    openings: pd.DataFrame,
+    frames: pd.DataFrame,
+    lasting_s: float | None = None,
+    lasting_share: float = LASTING,
+    least_area_px: float = LEAST_AREA_PX,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Follow pits, from the dark regions of every frame.
+
+    A pit stays where it is, never closes, and grows. Regions at one place are linked to spots;
+    those that grow by a law, rather than by the jumps of particles that arrive, are pits, with
+    their satellites and lobes. Each is fitted ``area = c · (time − birth)^n`` up to its death.
+    Where two pits grow together, the common opening belongs to the older one from then on, and
+    laws are fitted to what was before.
+
+    *Stable* is a pit that still grows at the end and has grown for a while; *metastable*, one
+    that ceased before; *dead*, one that ceased after; *undecided*, one that was seen too
+    shortly. How long that while is differs with alloy and solution (from seconds to minutes),
+    so that it is an argument.
+
+    Parameters
+    ----------
+    openings
+        With the columns of `corroscope.tables.OPENINGS`.
+    frames
+        All frames: ``frame``, ``time_s``, and ``segmented``, false for gaps.
+    lasting_s
+        Time of growth, in s, from which a pit is not metastable; None for a share of the run.
+    lasting_share
+        That share, where no time is given or times are unknown.
+    least_area_px
+        Pits that never reach it are left out.
+
+    Returns
+    -------
+    pits : pandas.DataFrame
+        With the columns of `corroscope.tables.FOLLOWED_PITS`.
+    summary : pandas.DataFrame
+        With those of `corroscope.tables.PIT_SUMMARY`. Birth in seconds, exponent and death are
+        empty where times are unknown or too little was seen; the birth of a pit that is open in
+        the first usable frame is unknown, and its ``born_frame`` is that frame.
+
+    Raises
+    ------
+    SettingsError
+        If a limit is not above 0, or an opening is in no frame of the table.
+
+    References
+    ----------
+    G. S. Frankel, *Pitting corrosion of metals*, J. Electrochem. Soc. 145, 1998,
+    doi:10.1149/1.1838615: metastable and stable pits. G. T. Burstein, P. C. Pistorius,
+    S. P. Mattin, *The nucleation and growth of corrosion pits on stainless steel*, Corros.
+    Sci. 35, 1993: metastable pits repassivate under their cover. P. Ernst, R. C. Newman,
+    *Pit growth studies in stainless steel foils*, Corros. Sci. 44, 2002: lacy covers.
+
+    Examples
+    --------
+    >>> time = np.arange(12.0)
+    >>> area = 12 * (time[3:] - 2.5)
+    >>> side = np.sqrt(area)
+    >>> openings = pd.DataFrame({
+    ...     "frame": np.arange(3, 12), "time_s": time[3:], "opening": 1, "y_px": 50.0,
+    ...     "x_px": 60.0, "y_ref_px": 50.0, "x_ref_px": 60.0, "area_px": area.astype(int),
+    ...     "soft_area_px": 0.9 * area, "depth": 0.9, "bbox_top_px": (50 - side / 2).astype(int),
+    ...     "bbox_left_px": (60 - side / 2).astype(int),
+    ...     "bbox_bottom_px": (51 + side / 2).astype(int),
+    ...     "bbox_right_px": (61 + side / 2).astype(int),
+    ... })
+    >>> frames = pd.DataFrame({"frame": np.arange(12), "time_s": time, "segmented": True})
+    >>> pits, summary = follow_pits(openings, frames)
+    >>> summary[["born_frame", "born_s", "exponent", "kind"]].round(2).values.tolist()
+    [[3, 2.5, 1.0, 'stable']]
+    """
+    _check(openings, frames, lasting_s, lasting_share, least_area_px)
+    course = _Course(frames)
+    known = openings[course.usable(openings["frame"].to_numpy(np.int64))]
+    known = known[known["soft_area_px"] > 0].sort_values(
+        ["frame", "opening"], ignore_index=True, kind="stable"
+    )
+    if len(known) == 0:
+        return _tables([], [], course)
+    spots = link_spots(known)
+    rows = known.assign(spot=spots.spot)
+    rows["area"] = rows["soft_area_px"] / _depths(rows)
+    grows = _growing(rows, course, least_area_px)
+    # Depths are those of what turned out to be pits, not of particles.
+    rows["area"] = rows["soft_area_px"] / _depths(rows, grows)
+    grouped = group_spots(rows, grows, spots.into, spots.swallowed)
+    pits = [pit for pit in _pits(rows, grouped, course) if pit.area.max() >= least_area_px]
+    laws = [_law(pit, course) for pit in pits]
+    order = sorted(
+        range(len(pits)), key=lambda k: (_birth(pits[k], laws[k], course), pits[k].main)
+    )
+    lasting = lasting_s
+    if lasting is None or not course.timed:
+        lasting = lasting_share * course.length
+    return _tables([pits[k] for k in order], [laws[k] for k in order], course, lasting)
+
+
+class _Course:
+    """The frames of a run, and their times; in frames where a time is unknown."""
+
+    def __init__(self, frames: pd.DataFrame) -> None:
+        table = frames.sort_values("frame", kind="stable")
+        self.number = table["frame"].to_numpy(np.int64)
+        self.time_s = table["time_s"].to_numpy(np.float64)
+        self.shown = table["segmented"].to_numpy(bool)
+        self.timed = bool(np.isfinite(self.time_s).all()) and bool(
+            (np.diff(self.time_s) >= 0).all()
+        )
+        self.clock = self.time_s if self.timed else self.number.astype(np.float64)
+
+    @property
+    def length(self) -> float:
+        """Of the run."""
+        return float(self.clock[-1] - self.clock[0]) if len(self.clock) else 0.0
+
+    def place(self, frame: NDArray[np.int64] | int) -> NDArray[np.int64]:
+        """Rows of given frames."""
+        return np.asarray(np.searchsorted(self.number, frame), np.int64)
+
+    def usable(self, frame: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of some frames are no gaps."""
+        return np.asarray(self.shown[self.place(frame)], bool)
+
+    def absent(self, frame: int) -> float:
+        """Time of the last usable frame before one; −inf if there is none."""
+        before = self.clock[(self.number < frame) & self.shown]
+        return float(before[-1]) if len(before) else -np.inf
+
+    def law(
+        self, frame: NDArray[np.int64], area: NDArray[np.float64], deaths: bool = True
+    ) -> Growth | None:
+        """Law of growth of what was seen in given frames."""
+        time = self.clock[self.place(frame)]
+        distinct = np.diff(time, prepend=-np.inf) > 0
+        absent = self.absent(int(frame[0]))
+        if absent >= time[0]:  # two frames of one time
+            absent = -np.inf
+        return fit_growth(time[distinct], area[distinct], absent, SEEN_AREA_PX, deaths)
+
+
+def _check(
+    openings: pd.DataFrame,
+    frames: pd.DataFrame,
+    lasting_s: float | None,
+    lasting_share: float,
+    least_area_px: float,
+) -> None:
+    if lasting_s is not None and not lasting_s > 0:
+        raise SettingsError(f"lasting_s {lasting_s:g}: must be above 0")
+    if not 0 < lasting_share <= 1:
+        raise SettingsError(f"lasting_share {lasting_share:g}: must lie between 0 and 1")
+    if not least_area_px > 0:
+        raise SettingsError(f"least_area_px {least_area_px:g}: must be above 0")
+    strange = set(openings["frame"].tolist()) - set(frames["frame"].tolist())
+    if strange:
+        raise SettingsError(
+            f"an opening is in frame {min(strange)}, which is not in the table of frames; give "
+            "both tables of one run"
+        )
+
+
+def _depths(rows: pd.DataFrame, grows: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """How dark each row's spot is where it is resolved; else as the others are, or as it gets."""
+    wide = rows[rows["area_px"] >= RESOLVED_PX]
+    own = wide.groupby("spot")["depth"].median().reindex(rows["spot"]).to_numpy(np.float64)
+    if grows is not None:
+        wide = wide[grows[wide["spot"].to_numpy()]]
+    typical = float(wide.groupby("spot")["depth"].median().median()) if len(wide) else np.nan
+    darkest = rows.groupby("spot")["depth"].transform("max").to_numpy(np.float64)
+    typical_or = np.where(np.isfinite(typical), np.maximum(typical, darkest), darkest)
+    return np.asarray(np.where(np.isfinite(own), own, typical_or))
+
+
+def _growing(rows: pd.DataFrame, course: _Course, least_area_px: float) -> NDArray[np.bool_]:
+    """Which spots grow by a law, and not by jumps."""
+    count = int(rows["spot"].max()) + 1
+    grows = np.zeros(count, bool)
+    for spot, part in rows.groupby("spot", sort=False):
+        area = part["area"].to_numpy(np.float64)
+        frame = part["frame"].to_numpy(np.int64)
+        if len(area) < 2 or area.max() < least_area_px:
+            continue
+        late = float(np.median(area[-max(1, len(area) // 3) :]))
+        if late < GROWN * area[0] and late < GROWN * float(np.median(area[:2])):
+            continue
+        if len(area) < FEWEST:
+            # Few areas: each larger than the one before, and darker than particles are.
+            dark = float(part["depth"].max()) >= 0.75
+            grows[int(spot)] = dark and bool((np.diff(area) > 0.1 * area[:-1]).all())
+            continue
+        law = course.law(frame, area)
+        grows[int(spot)] = law is not None and law.bic < steps_bic(area)
+    return grows
+
+
+def _pits(rows: pd.DataFrame, grouped: Grouped, course: _Course) -> list[_Pit]:
+    """Areas of each pit through time, mergers undone."""
+    rows = rows.assign(pit=grouped.pit_of[rows["spot"].to_numpy()])
+    rows = rows[rows["pit"] >= 0]
+    first = rows.groupby("pit")["frame"].min().to_dict()
+    # Who the opening that a main spot has become belongs to.
+    owner = {main: main for main in first}
+    merged: dict[int, tuple[int, int]] = {}
+    until: dict[int, int] = {}
+    for one, other, frame in sorted(grouped.mergers, key=lambda merger: merger[2]):
+        a, b = owner[one], owner[other]
+        older, younger = (a, b) if (first[a], a) <= (first[b], b) else (b, a)
+        if a == b:
+            continue
+        if younger == b:
+            later = (rows["pit"] == b) & (rows["frame"] >= frame)
+            rows.loc[later, "pit"] = a
+        rows = rows[~((rows["pit"] == younger) & (rows["frame"] >= frame))]
+        for main, now in owner.items():
+            if now == younger:
+                owner[main] = older
+        merged[younger] = (older, frame)
+        for pit in (a, b):
+            until.setdefault(pit, frame)
+    pits = []
+    for main, part in rows.groupby("pit"):
+        area = part.groupby("frame")["area"].sum()
+        last = part[part["frame"] == part["frame"].max()]
+        weight = last["area"].to_numpy(np.float64)
+        into, when = merged.get(int(main), (-1, -1))
+        pits.append(
+            _Pit(
+                main=int(main),
+                frame=area.index.to_numpy(np.int64),
+                area=area.to_numpy(np.float64),
+                fitted_until=until.get(int(main), int(course.number[-1]) + 1),
+                merged_into=into,
+                merged=when,
+                y=float(np.average(last["y_ref_px"], weights=weight)),
+                x=float(np.average(last["x_ref_px"], weights=weight)),
+            )
+        )
+    return pits
+
+
+def _law(pit: _Pit, course: _Course) -> Growth | None:
+    own = pit.frame < pit.fitted_until
+    return course.law(pit.frame[own], pit.area[own]) if own.any() else None
+
+
+def _birth(pit: _Pit, law: Growth | None, course: _Course) -> float:
+    """Time of birth, or of the first sight where it is unknown."""
+    first = float(course.clock[course.place(int(pit.frame[0]))])
+    if law is None or _there_before(pit, course):
+        return first
+    return min(law.born, first)
+
+
+def _there_before(pit: _Pit, course: _Course) -> bool:
+    """Whether it was open before anything was seen."""
+    return not np.isfinite(course.absent(int(pit.frame[0])))
+
+
+def _kind(
+    pit: _Pit, law: Growth | None, born: float, there: bool, course: _Course, lasting: float
+) -> str:
+    if law is None:
+        return "undecided"
+    if np.isfinite(law.died):
+        if law.died - born >= lasting:
+            return "dead"
+        return "undecided" if there else "metastable"
+    last = float(course.clock[course.place(int(pit.frame[-1]))])
+    return "stable" if last - born >= lasting else "undecided"
+
+
+def _tables(
+    pits: list[_Pit], laws: list[Growth | None], course: _Course, lasting: float = 0.0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    number = {pit.main: place for place, pit in enumerate(pits, 1)}
+    rows, summary = [], []
+    for pit, law in zip(pits, laws, strict=True):
+        there = _there_before(pit, course)
+        born = _birth(pit, law, course)
+        born_place = int(np.searchsorted(course.clock, born - 1e-9 * max(1.0, abs(born))))
+        born_place = min(born_place, int(course.place(int(pit.frame[0]))))
+        timed = course.timed and law is not None
+        rows.append(_history(pit, law, born_place, course).assign(pit=number[pit.main]))
+        died = law.died if law is not None else np.nan
+        area = float(np.median(pit.area[-3:])) if np.isfinite(died) else float(pit.area[-1])
+        unknown = not timed or there
+        summary.append(
+            {
+                "pit": number[pit.main],
+                "y_ref_px": pit.y,
+                "x_ref_px": pit.x,
+                "born_frame": int(course.number[born_place]),
+                "born_s": np.nan if unknown or law is None else born,
+                "born_low_s": np.nan if unknown or law is None else min(law.born_low, born),
+                "born_high_s": np.nan if unknown or law is None else max(law.born_high, born),
+                "died_s": died if timed else np.nan,
+                "area_px": area,
+                "equivalent_radius_px": np.sqrt(area / np.pi),
+                "exponent": law.exponent if law is not None and timed else np.nan,
+                "exponent_low": law.exponent_low if law is not None and timed else np.nan,
+                "exponent_high": law.exponent_high if law is not None and timed else np.nan,
+                "coefficient_px": law.coefficient if law is not None and timed else np.nan,
+                "fitted": law.fitted if law is not None else 0,
+                "kind": _kind(pit, law, born, there, course, lasting),
+                "merged_into": number.get(pit.merged_into, 0),
+                "merged_s": course.time_s[course.place(pit.merged)]
+                if pit.merged >= 0 and course.timed else np.nan,
+            }
+        )  # fmt: skip
+    return _typed(rows, FOLLOWED_PITS), _typed([pd.DataFrame(summary)], PIT_SUMMARY)
+
+
+def _history(pit: _Pit, law: Growth | None, born_place: int, course: _Course) -> pd.DataFrame:
+    """Area in every frame from birth to merger or end; a guess where it was not seen."""
+    end = len(course.number) if pit.merged < 0 else int(course.place(pit.merged))
+    here = np.arange(born_place, max(end, born_place + 1))
+    clock = course.clock[here]
+    seen = course.clock[course.place(pit.frame)]
+    measured = np.isin(course.number[here], pit.frame)
+    area = np.interp(clock, seen, pit.area)
+    if law is not None:
+        early = clock < seen[0]
+        area[early] = np.minimum(law.area(clock[early]), pit.area[0])
+    area[measured] = pit.area[np.isin(pit.frame, course.number[here])]
+    growing = np.ones(len(here), bool)
+    if law is not None and np.isfinite(law.died):
+        growing = clock < law.died
+    return pd.DataFrame(
+        {
+            "frame": course.number[here],
+            "time_s": course.time_s[here],
+            "y_ref_px": pit.y,
+            "x_ref_px": pit.x,
+            "area_px": area,
+            "growing": growing,
+            "equivalent_radius_px": np.sqrt(area / np.pi),
+            "measured": measured,
+        }
+    )
+
+
+def _typed(pieces: list[pd.DataFrame], columns: tuple) -> pd.DataFrame:  # type: ignore[type-arg]
+    types = {column.name: column.dtype for column in columns}
+    filled = [piece for piece in pieces if len(piece)]
+    table = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(types))
+    return table[list(types)].astype(types)
