@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from corroscope.report.run.contents import CorrectedCounts, RecordedCurrent, RunPage
+from corroscope.report.run.write import write_run_report
 from corroscope.tables import (
     FOLLOWED_EVENTS,
     FOLLOWED_PITS,
@@ -183,7 +186,7 @@ def usual(frames: int = 10) -> RunPage:
         rates=rate_table(table, events),
         pictures=[(k, ground, 1.0) for k in range(frames) if k != 3],
         first_seen=seen,
-        msd=pd.DataFrame({"lag_s": [2.0, 4.0], "msd_px2": [10.0, 30.0], "n": [90, 60]}),
+        msd=pd.DataFrame({"lag_s": [2.0, 4.0], "msd_px2": [10.0, 30.0], "pairs": [90, 60]}),
         current=RecordedCurrent(sampled, 3 + sampled, 1.25, 1.1, 1.4),
         transients={"start_s": [1.0, 7.5], "end_s": [2.0, 9.0], "height_ua": [2.0, 1.0]},
         association={"nucleation": {"events": 2, "p_value": 0.04}, "permutations": 999},
@@ -289,3 +292,30 @@ def without_pits() -> RunPage:
             pit=0, pit_probability=np.nan, pit_distance_px=np.nan
         ),
     )
+
+
+class Outline(HTMLParser):
+    """Elements with their attributes, and words without them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self._inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside not in ("script", "style"):
+            self.words += data
+
+
+def written(page: RunPage, folder: Path) -> str:
+    write_run_report(page, folder)
+    return (folder / "report.html").read_text(encoding="utf-8")

@@ -66,6 +66,7 @@ def no_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """The page takes longer than these short runs; one test looks at it."""
     if "overview" not in request.node.name:
         monkeypatch.setattr(running, "draw_overview", lambda *_: None)
+        monkeypatch.setattr(running, "show", lambda *_: None)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -150,8 +151,13 @@ def test_files_tables_and_masks(made: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     particles = corroscope.run(made / "frames", out=out)
     names = {path.name for path in out.iterdir()}
-    tables = {f"{name}.{kind}" for name in ("particles", "frames") for kind in ("csv", "parquet")}
-    assert names == {*tables, "masks", "manifest.json", "journal.jsonl"}
+    written_tables = (
+        "particles", "frames", "tracks", "track_summary", "pits", "pit_summary", "events",
+        "bursts", "rates",
+    )  # fmt: skip
+    tables = {f"{name}.{kind}" for name in written_tables for kind in ("csv", "parquet")}
+    fiji = {"tracks.xml", "tracks_spots.csv"}
+    assert names == {*tables, *fiji, "masks", "manifest.json", "journal.jsonl"}
     frames = pd.read_parquet(out / "frames.parquet")
     assert [str(frames[c.name].dtype) for c in SEGMENTED_FRAMES] == [
         c.dtype for c in SEGMENTED_FRAMES
@@ -414,6 +420,7 @@ def test_a_full_disk_is_told_of_and_the_run_goes_on(
     monkeypatch.undo()
     with monkeypatch.context() as patched:
         patched.setattr(running, "draw_overview", lambda *_: None)
+        patched.setattr(running, "show", lambda *_: None)
         corroscope.run(folder, out=tmp_path / "out")
         corroscope.run(folder, out=tmp_path / "whole")
     assert calls == {"measured": COUNT, "segmented": 3}

@@ -1,11 +1,8 @@
 """The report of a run: what it says, its files, and runs of which little is known."""
 
-import base64
-import io
 import re
 from collections.abc import Callable
 from dataclasses import fields, replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,12 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import run_pages
-from numpy.typing import NDArray
-from PIL import Image
-from run_pages import columns, usual
+from run_pages import Outline, columns, usual, written
 
 from corroscope.errors import OutputError
-from corroscope.report.run import player
 from corroscope.report.run.activity import reduced_map
 from corroscope.report.run.contents import RecordedCurrent, RunPage
 from corroscope.report.run.drawing import interval, number, power, thinned
@@ -27,33 +21,6 @@ from corroscope.report.run.write import FIGURES, write_run_report
 from corroscope.tables import FOLLOWED_EVENTS, TRACK_SUMMARY
 
 SHOWN_ODD = "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt; $x_$ &lt;/script&gt;"
-
-
-class Outline(HTMLParser):
-    """Elements with their attributes, and words without them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self._inside = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._inside = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside not in ("script", "style"):
-            self.words += data
-
-
-def written(page: RunPage, folder: Path) -> str:
-    write_run_report(page, folder)
-    return (folder / "report.html").read_text(encoding="utf-8")
 
 
 def numbers(folder: Path, name: str) -> pd.DataFrame:
@@ -223,6 +190,15 @@ def test_without_times_the_axis_is_of_frames(tmp_path: Path) -> None:
     assert "time_s" not in numbers(tmp_path, "time-courses")
 
 
+def test_a_gap_has_no_ejections(tmp_path: Path) -> None:
+    """Not even none: then the table has an empty place."""
+    page = run_pages.untimed()
+    empty = page.rates["ejections"].astype("Int64").mask(page.rates["frame"] == 3)
+    written(replace(page, rates=page.rates.assign(ejections=empty)), tmp_path)
+    drawn = numbers(tmp_path, "time-courses")["ejections"]
+    assert drawn.isna().tolist() == [frame == 3 for frame in range(10)]
+
+
 def test_without_a_pixel_size_lengths_are_in_pixels(tmp_path: Path) -> None:
     text = written(replace(usual(), pixel_size_um=None), tmp_path)
     assert "µm" not in Outline(text).words
@@ -252,6 +228,8 @@ def test_a_current_with_clocks_as_they_are(tmp_path: Path) -> None:
     assert "The two clocks are taken as they are." in words
     assert "Transients of current were not looked for." in words
     assert "Whether events go with transients was not tested." in words
+    page = replace(page, current=current._replace(offset_s=np.nan))
+    assert "taken as they are" in Outline(written(page, tmp_path)).words
     page = replace(page, transients={"start_s": [], "end_s": []})
     assert "No transient of current was found." in Outline(written(page, tmp_path)).words
 
@@ -272,7 +250,7 @@ def test_nobody_moved(tmp_path: Path) -> None:
     still = page.track_summary.assign(
         displacement_px=0.0, speed_px_s=np.nan, direction_deg=np.nan, pit=0
     )
-    never = pd.DataFrame({"lag_s": [], "msd_px2": [], "n": []})
+    never = pd.DataFrame({"lag_s": [], "msd_px2": [], "pairs": []})
     words = Outline(written(replace(page, track_summary=still, msd=never), tmp_path)).words
     assert "there is no rose" in words
     assert "no particle was seen to move" in words
@@ -322,83 +300,6 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     assert {field.name for field in fields(page)} <= read
 
 
-def test_what_a_thousand_particles_a_frame_leave_out_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = written(usual(), tmp_path)
-    assert "are not drawn here" not in whole
-    monkeypatch.setattr(player, "MOST_MARKS", 100)
-    film = Outline(written(usual(), tmp_path)).words
-    left_out = re.search(r"so that the page stays small, (\d+) tracks", film, re.IGNORECASE)
-    assert left_out is not None
-    seen = usual().tracks.groupby("track").size().sort_values(ascending=False)
-    assert int(left_out[1]) == (seen.cumsum() > 100).sum()
-
-
-def test_more_pictures_than_have_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(player, "MOST_FRAMES", 4)
-    page = usual()
-    text = written(page, tmp_path)
-    shown = [int(k) for k in re.findall(r'"number":(\d+)', text)]
-    assert len(shown) == 4
-    assert (shown[0], shown[-1]) == (0, 9)
-    assert "4 frames of 10" in Outline(text).words
-
-
-@pytest.mark.parametrize("most", [60_000, 9_000])
-def test_pictures_keep_within_their_bytes(
-    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng = np.random.default_rng(0)
-    noise: list[NDArray[np.uint8]] = [
-        rng.integers(0, 256, (200, 300), np.uint8).astype(np.uint8) for _ in range(9)
-    ]
-    page = replace(usual(), pictures=[(k, grey, 1.0) for k, grey in enumerate(noise)])
-    monkeypatch.setattr(player, "MOST_PICTURE_BYTES", most)
-    text = written(page, tmp_path)
-    inside = re.findall(r'"picture":"([^"]*)"', text)
-    assert len(inside) == 9
-    assert sum(map(len, inside)) <= 1.05 * most
-    assert '<canvas id="screen" role="img" aria-label="Film of the run" width="300"' in text
-
-
-def test_places_of_a_film_are_those_of_the_tables(tmp_path: Path) -> None:
-    """Half as large a picture, in tenths of its pixels; a pixel's middle is half a pixel in."""
-    page = usual()
-    grey = np.full((60, 80), 200, np.uint8)
-    page = replace(page, pictures=[(9, grey, 0.5)])
-    text = written(page, tmp_path)
-    marks = re.search(r'"marks":\[([\d,-]*)\]', text)
-    assert marks is not None
-    found = np.array(marks[1].split(","), float).reshape(-1, 5)
-    rows = page.tracks[page.tracks["frame"] == 9].set_index("track").loc[found[:, 3]]
-    assert np.allclose(found[:, 0], 5 * (rows["x_ref_px"] + 0.5), atol=0.51)
-    assert np.allclose(found[:, 1], 5 * (rows["y_ref_px"] + 0.5), atol=0.51)
-    room = 10 * player.ROOM_PX
-    assert np.allclose(found[:, 2], 2.5 * rows["equivalent_diameter_px"] + room, atol=0.51)
-    assert np.array_equal(found[:, 4] == 1, rows["state"] == "settled")
-
-
-def test_a_clump_is_outlined_once(tmp_path: Path) -> None:
-    page = usual()
-    second = page.tracks[(page.tracks["frame"] == 9) & (page.tracks["particle"] == 1)]
-    tracks = pd.concat([page.tracks, second.assign(track=99)])
-    page = replace(page, tracks=tracks, pictures=[(9, np.zeros((120, 160), np.uint8), 1.0)])
-    marks = re.search(r'"marks":\[([\d,-]*)\]', written(page, tmp_path))
-    assert marks is not None
-    found = np.array(marks[1].split(","), int).reshape(-1, 5)
-    assert (found[:, 2] > 0).sum() == (page.particles["frame"] == 9).sum()
-    assert found[found[:, 3] == 99, 2].tolist() == [0]
-
-
-def test_without_a_reference_places_are_those_of_the_frame(tmp_path: Path) -> None:
-    page = usual()
-    particles = page.particles.assign(y_ref_px=np.nan, x_ref_px=np.nan)
-    tracks = page.tracks.head(0)
-    page = replace(page, particles=particles, tracks=tracks)
-    assert '"marks":[]' not in written(page, tmp_path).split('"number":9')[1]
-
-
 def test_thinned_keeps_every_extreme() -> None:
     rng = np.random.default_rng(1)
     y = rng.normal(size=10_000)
@@ -427,15 +328,6 @@ def test_words_for_numbers() -> None:
     ]  # fmt: skip
     assert interval(np.nan, 1.0) == "–"
     assert [power(x) for x in (1e-3, 1e-7, 2e6)] == ["0.001", "10⁻⁷", "2·10⁶"]
-
-
-def test_pictures_survive_in_the_page(whole: tuple[str, Path]) -> None:
-    text, _ = whole
-    address = re.findall(r'"picture":"data:image/webp;base64,([^"]*)"', text)[-1]
-    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(address))).convert("L"), float)
-    given = list(usual().pictures)[-1][1].astype(float)
-    assert shown.shape == given.shape
-    assert abs(shown.mean() - given.mean()) < 2
 
 
 def test_no_event_at_all_but_pits(tmp_path: Path) -> None:

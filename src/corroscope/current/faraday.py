@@ -89,7 +89,10 @@ def passive_current(
         )
     parts = np.array_split(before, min(BLOCKS, len(before) // 2))
     means = np.array([part.mean() for part in parts])
-    sigma = float(means.std(ddof=1) / np.sqrt(len(means)))
+    sigma = max(
+        float(means.std(ddof=1) / np.sqrt(len(means))),
+        float(before.std(ddof=1) / np.sqrt(len(before))),
+    )
     return Passive(
         float(before.mean()), sigma, f"mean of {len(before)} samples before the first birth"
     )

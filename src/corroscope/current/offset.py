@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import t as student_t
 
-from corroscope.current.charge import Charge
 from corroscope.current.clocks import clock_offset
+from corroscope.current.following import FEWEST, Seen, coarse_lags, shift, sum_up
 from corroscope.current.growth import other_births
 from corroscope.current.lags import PAIRS, filtered, lag_gains, sample_paths, weighted_gains
 from corroscope.current.record import Current
@@ -19,22 +19,11 @@ LIMIT_S: Final = 120.0
 """How far wall clocks are assumed to be wrong at most: computers that nobody sets drift by up to a
 second a day, but are set by hand to the minute."""
 
-FEWEST: Final = 12
-"""Frames that must be covered by the record: a regression with three coefficients and two roots
-says nothing from fewer."""
-
 HIGHEST_P: Final = 0.01
 """An offset with a larger p-value is not believed."""
 
 RIVAL: Final = 3.0
 """A second peak is a rival if its log-likelihood is lower by less: odds of 20 to 1."""
-
-LONG: Final = 100
-"""From so many frames on, a drift may bend: shapes of pits that differ from those assumed bend the
-sum in a way that no noise does. In fewer frames a bend cannot be told from the growth itself."""
-
-MOST_LAGS: Final = 3000
-"""Lags of the coarse search, at most."""
 
 PROFILE: Final = 1.92
 """Lags whose log-likelihood is lower by less are within the 95 % interval of one parameter."""
@@ -97,18 +86,6 @@ class Offset:
     gain: NDArray[np.float64]
 
 
-class _Seen(NamedTuple):
-    """What is compared: levels at usable frames, and the record."""
-
-    time_s: NDArray[np.float64]
-    level: NDArray[np.float64]
-    parts: NDArray[np.float64]
-    drift: NDArray[np.float64]
-    charge: Charge
-    current: Current
-    relation: str
-
-
 def find_offset(
     current: Current,
     frame_time_s: NDArray[np.float64],
@@ -147,7 +124,8 @@ def find_offset(
     optical_rate
         ``(frames,)`` or, by pit, ``(frames, pits)``: what happened per second since the last
         frame before that has a rate, as from `corroscope.current.growth.volume_growth`; NaN
-        where a frame tells nothing.
+        where a frame tells nothing. Give volumes by pit: a sum alone does not tell whether
+        another run would not look the same.
     rng
         Source of simulated paths and weights.
     relation
@@ -180,6 +158,7 @@ def find_offset(
 
     Examples
     --------
+    >>> from corroscope.current.charge import Charge
     >>> from corroscope.current.table import Asked, Header, make_current, Row
     >>> rng = np.random.default_rng(0)
     >>> time_s = np.arange(0, 70, 0.5)
@@ -196,13 +175,13 @@ def find_offset(
     known = frame_time_s[np.isfinite(frame_time_s)]
     duration_s = float(known[-1] - known[0]) if known.size else 0.0
     expected = clock_offset(current, duration_s, clock_s, day, limit_s=limit_s)
-    seen, reason = _levels(current, frame_time_s, optical_rate, relation)
+    seen, reason = sum_up(current, frame_time_s, optical_rate, relation)
     if seen is None:
         return _nothing(reason, expected)
     step = float(np.median(np.diff(seen.time_s)))
-    lags = _coarse_lags(seen, expected, limit_s, step)
+    lags = coarse_lags(seen, expected, limit_s, step)
     fewest = max(FEWEST - 2, (len(seen.time_s) - 2) // 2)
-    shifted, covered = _shift(seen, lags)
+    shifted, covered = shift(seen, lags)
     spread = _spread(_noise(seen.level, seen.drift)[1])
     found = lag_gains(seen.level[:, None], shifted, covered, seen.drift, spread, fewest)
     gain = found.gain[:, 0]
@@ -215,7 +194,7 @@ def find_offset(
     best = int(np.argmax(gain))
     if gain[best] <= 0:
         return _nothing("the optical signal nowhere follows the current", expected)
-    p_value = _p_value(seen, shifted, covered, fewest, float(gain[best]), resamples, rng)
+    p_value = _p_value(seen, shifted, covered, fewest, best, resamples, rng)
     fine = lags[best] + np.linspace(-REACH, REACH, 321) * step
     offset_s, sigma, half, correlation = _refined(seen, fine, spread, fewest, resamples, rng)
     reason = _doubt(lags, gain, best, step, p_value)
@@ -241,74 +220,16 @@ def _nothing(reason: str, clock_s: float) -> Offset:
     return Offset(nan, nan, nan, nan, nan, nan, False, reason, clock_s, none, none)
 
 
-def _levels(
-    current: Current,
-    frame_time_s: NDArray[np.float64],
-    optical_rate: NDArray[np.float64],
-    relation: str,
-) -> tuple[_Seen | None, str]:
-    """The optical signal summed up over usable frames; or why there is none."""
-    if not np.isfinite(frame_time_s).any():
-        return None, "the times of the frames are unknown"
-    by_part = optical_rate.reshape(len(frame_time_s), -1)
-    usable = np.isfinite(frame_time_s) & np.isfinite(by_part).all(axis=1)
-    first = np.isfinite(frame_time_s) & (np.cumsum(usable) == 0)
-    if first.any():  # since when the first rate counts
-        usable[np.flatnonzero(first)[-1]] = True
-    time_s = frame_time_s[usable]
-    rates = np.nan_to_num(by_part[usable])
-    if len(time_s) < FEWEST:
-        return None, f"only {len(time_s)} frames tell something, {FEWEST} are needed"
-    parts: NDArray[np.float64] = np.zeros_like(rates)
-    parts[1:] = np.cumsum(rates[1:] * np.diff(time_s)[:, None], axis=0)
-    level = parts.sum(axis=1)
-    since = time_s - time_s.mean()
-    degree = 3 if len(time_s) >= LONG else 1
-    drift = np.polynomial.legendre.legvander(since / max(np.abs(since).max(), 1e-12), degree)
-    rest = level - drift @ np.linalg.lstsq(drift, level, rcond=None)[0]
-    if np.std(rest) <= 1e-9 * max(np.abs(level).max(), 1e-300):
-        return None, "the optical signal does not change, so that nothing can be compared"
-    charge = Charge(current.time_s, current.current_ua - np.median(current.current_ua))
-    size = float(np.std(rest))
-    parts = parts / size if parts.shape[1] > 1 else np.zeros((len(time_s), 0))
-    return _Seen(time_s, rest / size, parts, drift, charge, current, relation), ""
-
-
-def _coarse_lags(seen: _Seen, expected: float, limit_s: float, step: float) -> NDArray[np.float64]:
-    start, end = seen.current.time_s[[0, -1]]
-    low, high = float(seen.time_s[0] - end), float(seen.time_s[-1] - start)
-    if np.isfinite(expected):
-        low, high = max(low, expected - limit_s), min(high, expected + limit_s)
-    number = int(np.clip(np.ceil(2 * (high - low) / step), 2, MOST_LAGS))
-    return np.linspace(low, high, number + 1)
-
-
-def _shift(seen: _Seen, lags: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """What the level is to follow at each lag, and where the record covers it."""
-    at = seen.time_s[None] - lags[:, None]
-    start, end = seen.current.time_s[[0, -1]]
-    if seen.relation == "charge":
-        reach = 0.0
-        values = seen.charge.until(at)
-    else:  # over an interval between frames, so that the current's own noise is averaged
-        reach = float(np.median(np.diff(seen.time_s))) / 2
-        values = (seen.charge.until(at + reach) - seen.charge.until(at - reach)) / (2 * reach)
-    slack = 1e-9 * max(abs(start), abs(end), 1.0)
-    covered = (at - reach >= start - slack) & (at + reach <= end + slack)
-    scale = np.std(values)
-    return values / (scale if scale > 0 else 1.0), covered
-
-
 def _p_value(
-    seen: _Seen,
+    seen: Seen,
     shifted: NDArray[np.float64],
     covered: NDArray[np.bool_],
     fewest: int,
-    gain: float,
+    best: int,
     resamples: int,
     rng: np.random.Generator,
 ) -> float:
-    """Share of unrelated signals of the same kind that follow as well at their best lag."""
+    """Share of unrelated signals that follow as well at their best lag as this one does at its."""
     level, drift = seen.level, seen.drift
     roots, new, coefficients = _noise(level, drift)
     spread = _spread(new)
@@ -316,13 +237,17 @@ def _p_value(
     standard = new / spread
     innovations = spread[:, None] * rng.choice(standard - standard.mean(), (len(new), resamples))
     paths = sample_paths(fitted, (level - fitted)[:2], innovations, roots)
+    # The spread of one signal is not that of another; all are judged as if it were even.
+    even = np.ones_like(spread)
     kinds = [paths]
     if seen.parts.shape[1]:
         kinds.append(other_births(seen.time_s, seen.parts, resamples, rng))
     shares = []
     for kind in kinds:
-        found = lag_gains(kind, shifted, covered, drift, spread, fewest).gain.max(axis=0)
-        shares.append((1 + np.count_nonzero(found >= gain)) / (1 + resamples))
+        both = np.column_stack([level, kind])
+        found = lag_gains(both, shifted, covered, drift, even, fewest).gain
+        as_well = np.count_nonzero(found[:, 1:].max(axis=0) >= found[best, 0])
+        shares.append((1 + as_well) / (1 + resamples))
     return float(max(shares))
 
 
@@ -343,7 +268,7 @@ def _spread(new: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _refined(
-    seen: _Seen,
+    seen: Seen,
     lags: NDArray[np.float64],
     spread: NDArray[np.float64],
     fewest: int,
@@ -351,7 +276,7 @@ def _refined(
     rng: np.random.Generator,
 ) -> tuple[float, float, float, float]:
     """The best lag, its standard error, half its interval, and the correlation there."""
-    shifted, covered = _shift(seen, lags)
+    shifted, covered = shift(seen, lags)
     for _ in range(2):
         found = lag_gains(seen.level[:, None], shifted, covered, seen.drift, spread, fewest)
         gain = found.gain[:, 0]

@@ -21,7 +21,6 @@ from corroscope.frames.reference import (
 from corroscope.frames.registration import (
     Registrar,
 )
-from corroscope.frames.sequence import FrameSequence
 from corroscope.journal import Journal
 from corroscope.outputs import (
     MANIFEST,
@@ -158,6 +157,7 @@ def run(
         registrar = Registrar(picture, frames)
         if record is not None:
             check_overlap(record, frames)
+        described = frames.record() | {"shape": list(frames.shape)}
         folder = _own_folder(out, sequence)
         asked = _asked(segmenter, choice, picture)
         for name, file in (("flat field", flat), ("dark field", dark)):
@@ -173,7 +173,7 @@ def run(
         if record is not None:
             cell = compare_current(record, frames, followed, pixel_size, metal)
             cell.write(folder)
-        manifest = _manifest(frames, picture.name, asked, segmenter)
+        manifest = _manifest(described, picture.name, asked, segmenter)
         manifest["settings"] |= {"pixel_size_um": pixel_size, "alloy": alloy}
         manifest["current"] = None if cell is None else cell.facts
         write_json(folder / MANIFEST, manifest)
@@ -212,12 +212,12 @@ def _own_folder(out: str | Path, sequence: str | Path) -> Path:
 
 
 def _manifest(
-    frames: FrameSequence, reference: str, asked: dict[str, Any], segmenter: Segmenter
+    sequence: dict[str, Any], reference: str, asked: dict[str, Any], segmenter: Segmenter
 ) -> dict[str, Any]:
     return {
         "command": COMMAND,
         "versions": versions("numpy", "scipy", "openvino", "onnxruntime", "cv2"),
-        "sequence": frames.record() | {"shape": list(frames.shape)},
+        "sequence": sequence,
         "reference": reference,
         "bundle": {
             "name": segmenter.bundle.card.name,

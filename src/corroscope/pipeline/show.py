@@ -70,7 +70,7 @@ def show(
     msd = None
     if timed and usual_s > 0 and len(followed.tracks):
         lags_s = usual_s * np.arange(1, LAGS + 1, dtype=np.float64)
-        msd = mean_squared_displacement(followed.tracks, lags_s).rename(columns={"pairs": "n"})
+        msd = mean_squared_displacement(followed.tracks, lags_s)
     page = RunPage(
         title=f"Corrosion of {frames.name}",
         frames=table,
@@ -97,12 +97,8 @@ def show(
             *_warnings(passes, followed),
             *([] if cell is None else cell.remarks),
         ],
-        files={
-            name: f"{name}.csv"
-            for name in ("frames", "particles", "tracks", "track_summary", "pits", "pit_summary",
-                         "events", "bursts", "rates")
-        },
-    )  # fmt: skip
+        files={"pits": "pit_summary.csv", "events": "events.csv"},
+    )
     write_run_report(page, folder)
 
 

@@ -15,11 +15,12 @@ MOST_PITS: Final = 8
 
 
 class Clock(NamedTuple):
-    """Times of the usable frames."""
+    """Times of the usable frames, the usual interval, and whether times are known at all."""
 
     frame: NDArray[np.int64]
     time_s: Floats
     interval_s: float
+    told: bool
 
 
 def usable_clock(frames: pd.DataFrame) -> Clock:
@@ -47,11 +48,12 @@ def usable_clock(frames: pd.DataFrame) -> Clock:
         table = table[table["segmented"].to_numpy(bool)]
     frame = table["frame"].to_numpy(np.int64)
     time = table["time_s"].to_numpy(float)
-    if not np.isfinite(frames["time_s"].to_numpy(float)).all():
+    told = bool(np.isfinite(frames["time_s"].to_numpy(float)).all())
+    if not told:
         time = frame.astype(float)
     steps = np.diff(time)
     positive = steps[steps > 0]
-    return Clock(frame, time, float(np.median(positive)) if positive.size else 1.0)
+    return Clock(frame, time, float(np.median(positive)) if positive.size else 1.0, told)
 
 
 def make_beginnings(
@@ -95,14 +97,15 @@ def make_pitside(
 ) -> tuple[NDArray[np.int64], Pitside]:
     """The nearest pits that were open when each particle came, and what is known of them."""
     known = pit_summary.reset_index(drop=True)
-    unclear = not np.isfinite(known["born_s"].to_numpy(float)).all()
-    born = known["born_frame" if unclear else "born_s"].to_numpy(float)
-    low = known["born_low_s"].to_numpy(float)
+    # Where a birth could not be fitted, or times are unknown, the first frame that shows the pit.
+    shown = np.interp(known["born_frame"].to_numpy(float), clock.frame, clock.time_s)
+    times = clock.told
+    born = np.where(times & known["born_s"].notna(), known["born_s"], shown)
+    low = np.where(times & known["born_low_s"].notna(), known["born_low_s"], born)
     # A pit is seen when it has some area: particles may come before that.
-    opened = np.where(np.isfinite(low) & (not unclear), np.minimum(low, born), born)
-    opened = np.maximum(opened, born - 2 * clock.interval_s) - clock.interval_s
+    opened = np.clip(low, born - 2 * clock.interval_s, born) - clock.interval_s
     closed = np.fmin(known["died_s"].to_numpy(float), known["merged_s"].to_numpy(float))
-    closed = np.where(np.isfinite(closed) & (not unclear), closed, np.inf)
+    closed = np.where(times & np.isfinite(closed), closed, np.inf)
     place = known[["y_ref_px", "x_ref_px"]].to_numpy(float)
     numbers = known["pit"].to_numpy(np.int64)
     first = seen.time_s[:, 0]

@@ -26,7 +26,7 @@ LOST_AFLOAT: Final = 10
 LOST_AT_REST: Final = 60
 """Frames for which one at rest is looked for; by then it is as likely to be another one."""
 
-OUTLIERS: Final = 0.1
+OUTLIERS: Final = 0.02
 """Share of changes of darkness that come from overlaps, rims of pits and the like."""
 
 MOST_CANDIDATES: Final = 40

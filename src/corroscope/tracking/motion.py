@@ -18,6 +18,12 @@ OUT: Final = 6
 LENGTHS: Final = np.array([0.4, 1.0, 2.5])
 """Of the usual step: a mixture over these has about the tails of a Student distribution."""
 
+WAVERING: Final = 0.15
+"""Share of places at rest that are known worse than most."""
+
+WIDER: Final = 4.0
+"""How much worse."""
+
 SOURCES: Final = 3
 """Pits that a particle may come from which are kept in mind: the likeliest of all."""
 
@@ -230,7 +236,12 @@ def densities(
     moved = place - beliefs.place
     spread2 = 2 * motion.diffusion_px2_s * after_s
     rest = ((place - beliefs.rest_place) ** 2).sum(axis=1)
-    going[:, REST] = _log_normal(rest, noise2 * (1 + 1 / beliefs.rest_seen))
+    rest2 = noise2 * (1 + 1 / beliefs.rest_seen)
+    # Some outlines are less certain than most.
+    going[:, REST] = np.logaddexp(
+        np.log(1 - WAVERING) + _log_normal(rest, rest2),
+        np.log(WAVERING) + _log_normal(rest, WIDER**2 * rest2),
+    )
     known = ~np.isnan(beliefs.velocity[:, 0])
     ratio = after_s / beliefs.step_s_before
     ahead = np.where(known[:, None], beliefs.velocity, 0) * after_s[:, None]

@@ -129,6 +129,7 @@ def weigh_origins(
     seen, step, step_frames = make_beginnings(tracks, summary, clock)
     number, pitside = make_pitside(seen, pits, pit_summary, clock)
     start = _start(seen, tracks, summary)
+    step = _first_steps(step, seen, summary, number, pitside)
     returns = find_returns(summary, step, step_frames, clock.frame, start.rest_px2)
     given = _given(seen, number, pitside, returns, clock)
     tried = [_learn(given, _first(given, start, power), ROUNDS[0]) for power in POWERS]
@@ -161,6 +162,23 @@ def _start(seen: Beginnings, tracks: pd.DataFrame, summary: pd.DataFrame) -> Out
         lost=0.02,
         still=0.5,
     )
+
+
+def _first_steps(
+    step: Floats,
+    seen: Beginnings,
+    summary: pd.DataFrame,
+    number: NDArray[np.int64],
+    pits: Pitside,
+) -> Floats:
+    """Last steps; a track of one frame is expected to go on outwards from the nearest pit.
+
+    If it was on its way for half an interval, its squared distance is three times as large after
+    another one.
+    """
+    apart = seen.place_px[:, 0] - pits.place_px[:, 0]
+    single = (summary["seen"].to_numpy() == 1) & (number[:, 0] > 0)
+    return np.where(single[:, None], (np.sqrt(3) - 1) * apart, step)
 
 
 def _given(

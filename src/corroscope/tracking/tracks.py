@@ -89,13 +89,15 @@ def follow_particles(
     [[1, 0, 1], [1, 1, 1], [2, 0, 2], [2, 1, 2]]
     """
     rows, seen, times_known = _sightings(particles, frames, pits)
-    if not len(rows):
+    if rows.empty:
         return _table([], TRACKS), _table([], TRACK_SUMMARY)
     links, motion = link_run(seen)
-    clumped = resolve_clumps(seen, links, rows["area_px"].to_numpy(float), motion)
+    clumped = resolve_clumps(
+        seen, links, np.sqrt(rows["area_px"].to_numpy(float) / np.pi), motion
+    )
     tracks = _tracks(rows, clumped, links, times_known)
     usable = frames.loc[frames["segmented"].astype(bool), "frame"].to_numpy(np.int64)
-    quality = _quality(clumped, links)
+    quality = _quality(clumped)
     summary = summarise_tracks(tracks, np.sort(usable), clumped.merged_into, quality)
     return tracks, summary
 
@@ -224,14 +226,15 @@ def _tracks(
     table["step_y_px"] = table[y_name].diff().where(same)
     table["step_x_px"] = table[x_name].diff().where(same)
     table["speed_px_s"] = np.hypot(table["step_y_px"], table["step_x_px"]) / table["step_s"]
-    rest = links.at_rest[clumped.sighting] > 0.5
+    # Whether it was at rest is known best from the step that follows.
+    follows = links.after[clumped.sighting]
+    rest = np.where(follows >= 0, links.stays[follows], links.at_rest[clumped.sighting]) > 0.5
     table["state"] = np.where(rest, SETTLED, AFLOAT)
     return table[[c.name for c in TRACKS]].astype({c.name: c.dtype for c in TRACKS})
 
 
-def _quality(clumped: Clumped, links: Links) -> dict[int, float]:
+def _quality(clumped: Clumped) -> dict[int, float]:
     """Product of the probabilities of a track's links."""
-    with np.errstate(divide="ignore"):
-        log = np.nan_to_num(np.log(links.probability[clumped.sighting]), nan=0.0)
+    log = np.log(np.where(np.isnan(clumped.probability), 1.0, clumped.probability))
     sums = np.bincount(clumped.track, log)
     return {int(track): float(np.exp(sums[track])) for track in np.unique(clumped.track)}

@@ -22,7 +22,7 @@ class RecordedCurrent(NamedTuple):
     current_ua
         ``(samples,)``, in µA.
     offset_s
-        What was added to the times of the potentiostat; None where nothing was.
+        What was added to the times of the potentiostat; None or NaN where nothing was.
     offset_low_s, offset_high_s
         Ends of its 95 % interval; None where it is not known.
     """
@@ -79,7 +79,7 @@ class RunPage:
         ``(height, width)`` on the reference's grid, when a particle was first found at each
         pixel, in seconds, or numbers of frames where times are unknown; NaN where none was.
     msd
-        Mean squared displacement: ``lag_s``, ``msd_px2``, ``n``; None where it was not computed.
+        Mean squared displacement: ``lag_s``, ``msd_px2``, ``pairs``; None where not computed.
     current
         None where there is none.
     transients

@@ -186,7 +186,7 @@ def _current(page: RunPage) -> list[Row]:
          f"mean while frames were taken, {number(float(np.nanmax(values)))} µA at most"),
         ("charge", f"{number(charge)} µC", NOTHING, "current over time, while frames were taken"),
     ]  # fmt: skip
-    if current.offset_s is not None:
+    if current.offset_s is not None and np.isfinite(current.offset_s):
         rows.append(("clock offset", f"{number(current.offset_s)} s",
                      _in(current.offset_low_s, current.offset_high_s, "s"),
                      "added to the potentiostat's times"))  # fmt: skip

@@ -246,12 +246,16 @@ def spreading(page: RunPage) -> Drawing | Markup:
     figure.legend(loc="outside upper left", ncols=3)
     said = (
         f"Mean squared displacement over the time between two sightings: {number(msd[0])} "
-        f"{lengths.area_unit} after {number(lag[0])} s ({number(rows['n'].iloc[0])} pairs)"
-        + (f", {number(msd[-1])} after {number(lag[-1])} s ({number(rows['n'].iloc[-1])} pairs)"
+        f"{lengths.area_unit} after {number(lag[0])} s ({number(rows['pairs'].iloc[0])} pairs)"
+        + (f", {number(msd[-1])} after {number(lag[-1])} s ({number(rows['pairs'].iloc[-1])} pairs)"
            if lag.size > 1 else "")
         + ". Lines begin at the first point and only show the slopes."
     )  # fmt: skip
     table = pd.DataFrame(
-        {"lag_s": lag, f"msd_{'px2' if page.pixel_size_um is None else 'um2'}": msd, "n": rows["n"]}
+        {
+            "lag_s": lag,
+            f"msd_{'px2' if page.pixel_size_um is None else 'um2'}": msd,
+            "pairs": rows["pairs"],
+        }
     )
     return Drawing("msd", figure, said, table)

@@ -228,7 +228,7 @@ def _said(page: RunPage, shown: int, dropped: int) -> str:
     told = (
         f"{of(shown, 'frame')} of {len(page.frames):,}, laid on the first so that the metal stands "
         "still. Circles and squares have the width of a particle or pit of this area and a little "
-        "room; they are not its outline. Tails show the way of the last 12 pictures."
+        "room; they are not its outline."
     )
     if dropped:
         told += (

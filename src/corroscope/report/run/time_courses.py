@@ -106,6 +106,7 @@ def _draw_particles(axes: Axes, page: RunPage) -> str:
 def _draw_ejections(axes: Axes, page: RunPage) -> str:
     rows = page.rates[page.rates["pit"] == 0]
     when = page.course.at(rows["frame"])
+    ejected = rows["ejections"].astype("Float64").to_numpy(np.float64, na_value=np.nan)
     if page.course.timed and rows["ejections_per_s"].notna().any():
         axes.plot(when, rows["ejections_per_s"], color=VERMILION, lw=1.5)
         axes.set_ylabel("ejections\nper second")
@@ -113,11 +114,11 @@ def _draw_ejections(axes: Axes, page: RunPage) -> str:
         at = when[int(np.nanargmax(rows["ejections_per_s"]))]
         told = f"the smoothed rate is highest, {number(peak)} per second, at {number(at)} s"
     else:
-        axes.vlines(when, 0, rows["ejections"], color=VERMILION, lw=1.5)
+        axes.vlines(when, 0, ejected, color=VERMILION, lw=1.5)
         axes.set_ylabel("ejections\nin the frame")
-        told = f"{number(rows['ejections'].max())} in one frame at most"
+        told = f"{number(np.nanmax(ejected))} in one frame at most"
     axes.set_ylim(bottom=0)
-    return f"Ejections: {of(int(rows['ejections'].sum()), 'ejection')}; {told}."
+    return f"{of(int(np.nansum(ejected)), 'ejection')}; {told}."
 
 
 def _draw_current(axes: Axes, page: RunPage) -> str:
@@ -139,7 +140,7 @@ def _draw_current(axes: Axes, page: RunPage) -> str:
 
 def _offset(page: RunPage) -> str:
     current = page.current
-    if current is None or current.offset_s is None:
+    if current is None or current.offset_s is None or np.isnan(current.offset_s):
         return "The two clocks are taken as they are."
     within = interval(current.offset_low_s, current.offset_high_s)
     return (
