@@ -87,14 +87,14 @@ def main() -> None:
 
 def measure(seeds: Sequence[int]) -> pd.DataFrame:
     """Scores of all densities and intervals, for these seeds."""
-    parts = []
+    parts: list[pd.DataFrame] = []
     for name, particles, pits in DENSITIES:
         for interval_s, frames in INTERVALS:
             for seed in seeds:
                 with tempfile.TemporaryDirectory() as folder:
                     run = Path(folder)
                     make(run, particles, pits, interval_s, frames, seed)
-                    told = {"run": name, "interval_s": interval_s, "seed": seed}
+                    told: dict[str, Any] = {"run": name, "interval_s": interval_s, "seed": seed}
                     parts.extend(part.assign(**told) for part in judge(run))
     return pd.concat(parts, ignore_index=True)
 
@@ -163,8 +163,8 @@ def scored(truth: Truth, run: Followed) -> pd.DataFrame:
         matched["pit"].map(which_pit).fillna(0).to_numpy(int)
         == mother.reindex(followed[followed.isin(counted)]).to_numpy()
     )
-    row = {"event": "mother", "true": len(matched), "found": int((matched["pit"] > 0).sum()),
-           "matched": int(right.sum())}  # fmt: skip
+    row: dict[str, Any] = {"event": "mother", "true": len(matched)}
+    row["found"], row["matched"] = int((matched["pit"] > 0).sum()), int(right.sum())
     row["precision"] = right.sum() / max(row["found"], 1)
     row["recall"] = row["f1"] = right.mean() if len(right) else np.nan
     return pd.concat([scores, pd.DataFrame([row])], ignore_index=True)
@@ -215,14 +215,18 @@ def openings(folder: Path, frames: pd.DataFrame) -> pd.DataFrame:
     """Dark regions of all frames of a run."""
     parts = []
     reference = relative_contrast(imread(folder / str(frames["image"].iloc[0])))
-    for row in frames[frames["segmented"]].itertuples():
-        contrast = relative_contrast(imread(folder / str(row.image)))
-        drift = (float(row.dy_px), float(row.dx_px))
-        found = find_openings(contrast, aligned_reference(reference, *drift))
+    usable = frames[frames["segmented"]]
+    for frame, name, time_s, dy, dx in zip(
+        *(usable[column].tolist() for column in ("frame", "image", "time_s", "dy_px", "dx_px")),
+        strict=True,
+    ):
+        contrast = relative_contrast(imread(folder / name))
+        found = find_openings(contrast, aligned_reference(reference, dy, dx))
         parts.append(
             found.assign(
-                frame=row.frame, time_s=row.time_s,
-                y_ref_px=found["y_px"] - drift[0], x_ref_px=found["x_px"] - drift[1],
+                frame=frame,
+                time_s=time_s,
+                y_ref_px=found["y_px"] - dy, x_ref_px=found["x_px"] - dx,
             )
         )  # fmt: skip
     return pd.concat(parts, ignore_index=True)

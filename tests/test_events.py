@@ -1,5 +1,7 @@
 """Events of a run: what counts as one, when, and with which probability."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,13 +13,13 @@ from corroscope.tracking.events import find_events
 from corroscope.tracking.footprints import particles_in_pits
 
 
-def frames_of(number: int = 10, **columns: object) -> pd.DataFrame:
+def frames_of(number: int = 10, **columns: Any) -> pd.DataFrame:
     return pd.DataFrame(
         {"frame": range(number), "time_s": np.arange(float(number)), "segmented": True}
     ).assign(**columns)
 
 
-def pits_of(**columns: object) -> pd.DataFrame:
+def pits_of(**columns: Any) -> pd.DataFrame:
     table = pd.DataFrame(
         {"pit": [1], "born_frame": 2, "born_s": 1.5, "y_ref_px": 50.0, "x_ref_px": 50.0}
     )
@@ -25,7 +27,7 @@ def pits_of(**columns: object) -> pd.DataFrame:
     return table.reindex(columns=names).assign(merged_into=0, **columns)
 
 
-def tracks_of(**columns: object) -> pd.DataFrame:
+def tracks_of(**columns: Any) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "track": [1], "first_frame": 5, "last_frame": 8, "first_s": 5.0, "last_s": 8.0,

@@ -92,13 +92,14 @@ def simulate(
 ) -> tuple[Tables, NDArray[np.int64]]:
     """Flights out of pits and strays at rest anywhere; the tables and the true mothers."""
     time = np.arange(float(frames))
-    places, mothers, rim = [], [], np.sqrt(80 / np.pi)
+    places: list[list[tuple[float, float, float]]] = []
+    mothers, rim = [], np.sqrt(80 / np.pi)
     for _ in range(number):
         pit = int(rng.integers(len(pits)))
         y, x, born, died = pits[pit]
         at = rng.uniform(born, min(died, frames - 4) if np.isfinite(died) else frames - 4)
         angle, rate = rng.uniform(0, 2 * np.pi), 40.0**power * np.exp(rng.normal(0, 0.3 * power))
-        track = []
+        track: list[tuple[float, float, float]] = []
         for frame in range(int(np.ceil(at)), min(int(np.ceil(at)) + 4, frames)):
             r = (rim**power + rate * (frame - at)) ** (1 / power)
             jitter = rng.normal(0, 1.0, 2)
@@ -108,7 +109,8 @@ def simulate(
     for _ in range(stray):
         frame, place = int(rng.integers(2, frames - 4)), rng.uniform(0, 800, 2)
         jitter = rng.normal(0, 0.3, (4, 2))
-        places.append([(frame + k, *(place + jitter[k])) for k in range(4)])
+        y, x = place
+        places.append([(frame + k, y + jitter[k, 0], x + jitter[k, 1]) for k in range(4)])
         mothers.append(0)
     return run_of(places, pits, time), np.array(mothers)
 

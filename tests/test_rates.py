@@ -1,5 +1,7 @@
 """Counts and rates of ejections through time."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,7 +33,7 @@ PITS = pd.DataFrame(
 
 
 def rates(**changes: pd.DataFrame) -> pd.DataFrame:
-    given = {"events": EVENTS, "tracks": TRACKS, "summary": SUMMARY, "pits": PITS,
+    given: dict[str, Any] = {"events": EVENTS, "tracks": TRACKS, "summary": SUMMARY, "pits": PITS,
              "frames": FRAMES, **changes}  # fmt: skip
     return count_rates(**given)
 

@@ -44,10 +44,11 @@ def demo(
     out: str | Path = "corroscope-demo",
     progress: Callable[[str, int, int], object] | None = None,
 ) -> Demo:
-    """Make a short synthetic sequence and find its corrosion products.
+    """Make a short synthetic sequence, find its corrosion products and follow them.
 
     Writes the sequence to ``sequence/`` as `corroscope.synth` does, and to ``run/``
-    what `corroscope.run` makes of it: masks, tables and manifest; and ``overview.png``.
+    what `corroscope.run` makes of it: masks, tables, report; and ``overview.png``, which sets
+    what was found beside what is true.
 
     Parameters
     ----------
@@ -83,7 +84,14 @@ def demo(
     result = folder / "run"
     # The journal of an earlier demo would be of another sequence.
     (result / JOURNAL).unlink(missing_ok=True)
-    particles = run(sequence / "frames", out=result, progress=progress)
+    particles = run(
+        sequence / "frames",
+        out=result,
+        pixel_size=settings.cell.pixel_size_um,
+        current=sequence / "current.mpt",
+        alloy="Fe",
+        progress=progress,
+    )
     counts = Counts()
     times_s = takes["time_s"].to_numpy()
     first_seen_s = np.full(settings.shape, np.nan)

@@ -23,9 +23,10 @@ def do_demo(chosen: argparse.Namespace) -> None:
         f"Found {len(made.particles)} particles in {made.frames} frames "
         f"(Dice {dice:.2f}, F1 {f1:.2f} on known truth)."
     )
+    print(f"Report:    {folder / 'run' / 'report.html'}")
     print(f"Overview:  {folder / 'overview.png'}")
     print(f"Sequence:  {folder / 'sequence' / 'frames'}  (truth beside it)")
-    print(f"Result:    {folder / 'run'}  (particles.csv, frames.csv, masks)")
+    print(f"Result:    {folder / 'run'}  (particles.csv, tracks.csv, pits.csv, events.csv, masks, …)")
 
 
 def do_segment(chosen: argparse.Namespace) -> None:

@@ -121,6 +121,18 @@ def coarse_lags(seen: Seen, expected: float, limit_s: float, step: float) -> NDA
     -------
     ndarray of float64
         ``(lags,)``, ascending, half a frame interval apart if there are not too many.
+
+    Examples
+    --------
+    >>> from corroscope.current.record import Source
+    >>> source = Source("a", "", "", "", "", "", "s", "µA", False)
+    >>> record = Current(
+    ...     np.arange(40.0), np.arange(40.0), None, None, None, False, None, source, ()
+    ... )
+    >>> seen, _ = sum_up(record, np.arange(20.0), np.arange(20.0), "charge")
+    >>> assert seen is not None
+    >>> coarse_lags(seen, -3.0, 1.0, 1.0).tolist()
+    [-4.0, -3.5, -3.0, -2.5, -2.0]
     """
     start, end = seen.current.time_s[[0, -1]]
     low, high = float(seen.time_s[0] - end), float(seen.time_s[-1] - start)
@@ -146,6 +158,18 @@ def shift(seen: Seen, lags: NDArray[np.float64]) -> tuple[NDArray[np.float64], N
         ``(lags, times)``, charge or current, of standard deviation 1.
     covered : ndarray of bool
         ``(lags, times)``.
+
+    Examples
+    --------
+    >>> from corroscope.current.record import Source
+    >>> source = Source("a", "", "", "", "", "", "s", "µA", False)
+    >>> record = Current(
+    ...     np.arange(40.0), np.arange(40.0), None, None, None, False, None, source, ()
+    ... )
+    >>> seen, _ = sum_up(record, np.arange(20.0), np.arange(20.0), "charge")
+    >>> assert seen is not None
+    >>> shift(seen, np.array([0.0, 5.0]))[1].sum(axis=1).tolist()
+    [20, 15]
     """
     at = seen.time_s[None] - lags[:, None]
     start, end = seen.current.time_s[[0, -1]]

@@ -116,13 +116,11 @@ def score_tracks(true: Points, found: Points, gate_px: float = GATE_PX) -> Track
     near = _near(true, found, gate_px)
     shape = (true_sizes.size, found_sizes.size)
     pair_of = (true_track[near.true], found_track[near.found])
-    gain = _summed(gate_px - near.distance, pair_of, shape)
+    rows, columns, gain = _summed(gate_px - near.distance, pair_of, shape)
     # Frames in which both have a point, however far apart.
     both = _together(true, found, true_track, found_track, shape)
-    benefit = gain.copy()
-    rows, columns = benefit.nonzero()
     alone = found_sizes[columns] - np.asarray(both[rows, columns]).ravel()
-    value = np.asarray(gain[rows, columns]).ravel() - gate_px * alone
+    value = gain - gate_px * alone
     paired = _best_pairs(rows, columns, value)
     rows, columns, value = rows[paired], columns[paired], value[paired]
     total = gate_px * true_sizes.sum()
@@ -132,7 +130,7 @@ def score_tracks(true: Points, found: Points, gate_px: float = GATE_PX) -> Track
     missed, wrong = int(true_sizes.sum()) - right, int(found_sizes.sum()) - right
     false_px = gate_px * (found_sizes.sum() - found_sizes[columns].sum())
     tracks = rows.size
-    hota, detection, association = _hota(true, found, true_track, found_track, near, gate_px)
+    hota, detection, association = _hota(true_track, found_track, near, gate_px)
     return TrackScores(
         jsc=_ratio(right, right + missed + wrong),
         jsc_tracks=_ratio(tracks, shape[0] + shape[1] - tracks),
@@ -176,10 +174,11 @@ def _summed(
     values: NDArray[np.float64],
     pair_of: tuple[NDArray[np.int64], NDArray[np.int64]],
     shape: tuple[int, int],
-) -> csr_array:
-    """Sum over the points of each pair of tracks; pairs without any point are not stored."""
-    # A pair whose only point lies at the gate has no gain, yet must be known.
-    return coo_array((values + 1e-12, pair_of), shape=shape).tocsr()
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Pairs of tracks that have points near each other, and the sum over these."""
+    keys, which = np.unique(pair_of[0] * max(shape[1], 1) + pair_of[1], return_inverse=True)
+    rows, columns = np.divmod(keys, max(shape[1], 1))
+    return rows, columns, np.bincount(which, values, minlength=keys.size).astype(float)
 
 
 def _together(
@@ -230,8 +229,6 @@ def _best_pairs(
 
 
 def _hota(
-    true: Points,
-    found: Points,
     true_track: NDArray[np.int64],
     found_track: NDArray[np.int64],
     near: _Near,
@@ -249,8 +246,8 @@ def _hota(
     with np.errstate(invalid="ignore"):
         share = similar / (to_true[near.true] + to_found[near.found] - similar)
     share = np.where(similar > 0, share, 0)
-    common = _summed(share, pair_of, shape)
-    summed = np.asarray(common[pair_of]).ravel()
+    keys, which = np.unique(pair_of[0] * max(shape[1], 1) + pair_of[1], return_inverse=True)
+    summed = np.bincount(which, share, minlength=keys.size)[which]
     alignment = summed / (sizes[0][pair_of[0]] + sizes[1][pair_of[1]] - summed)
     # All frames at once: points of different frames are never near each other.
     matched = _best_pairs(near.true, near.found, alignment * similar)

@@ -206,7 +206,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "pits": {"per_mpx": 30},
         "particles": {"per_mpx": 500},
     },
-    "demo": {"frames": 12, "height_px": 612, "width_px": 816, "seed": 18},
+    "demo": {"frames": 30, "height_px": 612, "width_px": 816, "seed": 18},
     "frame": {"frames": 20, "height_px": 2448, "width_px": 2452},
 }
 """What `tiny` (tests), `demo` and `frame` (the microscope's whole frame) change."""

@@ -26,9 +26,7 @@ BURSTS: Final = (
     Column("particles", "int64", "", "number of ejections"),
     Column("expected", "float64", "", "number expected in that time by the pit's own rate"),
     Column("heading_deg", "float64", "°", "mean direction, 0 along x, 90 up in the picture"),
-    Column(
-        "heading_length", "float64", "", "mean resultant length: 1 for one direction"
-    ),
+    Column("heading_length", "float64", "", "mean resultant length: 1 for one direction"),
     Column("p_value", "float64", "", "of the scan, corrected for all windows tried"),
 )
 """One row for each burst."""

@@ -133,7 +133,7 @@ def resolve_clumps(
             rows[index] = np.concatenate([rows[index][:head], middle, tail[0]])
             chance[index] = np.concatenate([chance[index][:head], middle_chance, tail[1]])
             shared[index] = np.concatenate([shared[index][:head], common, tail[2]])
-    return _numbered(seen, rows, chance, shared, into, gone)
+    return _numbered(rows, chance, shared, into, gone)
 
 
 def _pieces(links: Links) -> list[NDArray[np.int64]]:
@@ -193,14 +193,13 @@ def _meetings(
 
 
 def _numbered(
-    seen: Sightings,
     rows: list[NDArray[np.int64]],
     chance: list[NDArray[np.float64]],
     shared: list[NDArray[np.bool_]],
     into: dict[int, int],
     gone: set[int],
 ) -> Clumped:
-    """Tracks in order of their first sightings; those that became the end of another are left out."""
+    """Tracks in order of first sightings; what became the end of another is left out."""
     kept = sorted((int(rows[index][0]), index) for index in range(len(rows)) if index not in gone)
     number = {index: place + 1 for place, (_, index) in enumerate(kept)}
     order = [index for _, index in kept]

@@ -60,7 +60,7 @@ def find_events(
     Examples
     --------
     >>> from corroscope.tables import PIT_SUMMARY, TRACK_SUMMARY
-    >>> names = [c.name for c in TRACK_SUMMARY] + ["ejected_probability", "ejected_s"]
+    >>> names = [c.name for c in TRACK_SUMMARY]
     >>> known = pd.DataFrame([{c.name: np.nan for c in PIT_SUMMARY}])
     >>> known = known.assign(pit=1, born_frame=2, born_s=1.5, merged_into=0)
     >>> frames = pd.DataFrame({"frame": range(3), "time_s": range(3), "segmented": True})

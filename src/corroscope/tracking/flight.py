@@ -115,7 +115,7 @@ class Flights(NamedTuple):
         times of ejection, in seconds; without the heading, whose density is for the caller to
         give.
     age_s
-        ``(n, c)``, mean age at first sight.
+        ``(n, c)``, median age at first sight.
     log_rate, log_rate2
         ``(n, c)``, mean logarithm of the rate and mean of its square.
     spread
@@ -226,7 +226,7 @@ def weigh_flights(seen: Beginnings, pits: Pitside, flow: Outflow) -> Flights:
         spread[..., 1] += 2 * weight.sum(-1)
     return Flights(
         log_density=np.asarray(whole),
-        age_s=np.asarray((belief * age[:, None]).sum(-1)),
+        age_s=_median(belief, age),
         log_rate=np.asarray((belief * log_rate).sum(-1)),
         log_rate2=np.asarray((belief * log_rate**2).sum(-1)),
         spread=spread,
@@ -268,7 +268,7 @@ def weigh_strays(seen: Beginnings, flow: Outflow) -> tuple[Floats, Floats]:
     square = np.where(there, (moved**2).sum(-1), 0.0)
 
     def normal(variance: float) -> Floats:
-        return -0.5 * square / variance - np.log(TWO_PI * variance)
+        return np.asarray(-0.5 * square / variance - np.log(TWO_PI * variance))
 
     broad = normal(flow.broad_px2)
     rests = np.logaddexp(np.log(1 - flow.lost) + normal(flow.rest_px2), np.log(flow.lost) + broad)
@@ -294,6 +294,14 @@ def _ages(seen: Beginnings, pits: Pitside, late: Floats) -> tuple[Floats, Floats
     belief = np.where(at >= pits.opened_s[..., None], np.exp(-np.minimum(after, 700)), 0.0)
     belief = np.where(after > 10, 0.0, belief)  # dead pits eject no more
     return np.maximum(age, 1e-9), belief * np.concatenate(spans, axis=1)[:, None]
+
+
+def _median(belief: Floats, age: Floats) -> Floats:
+    """Median age ``(n, c)``; ages rise. 0 where no age is possible."""
+    below = np.cumsum(belief, axis=-1)
+    at = np.minimum((below < 0.5 * below[..., -1:]).sum(-1), age.shape[1] - 1)
+    rows = np.arange(len(age))[:, None]
+    return np.where(below[..., -1] > 0, age[rows, at], 0.0)
 
 
 def _step_parts(

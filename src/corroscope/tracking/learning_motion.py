@@ -208,7 +208,9 @@ def _ends(seen: Sightings, links: Links, before: Motion) -> dict[str, float]:
             np.clip((missed + 10 * was_missed) / (started + 10), 0.01, 0.3)
         )
     landed = np.count_nonzero(~resting[one] & resting[two])
-    flown_s = float(np.sum((seen.time_s[seen.frame[two]] - seen.time_s[seen.frame[one]])[~resting[one]]))
+    flown_s = float(
+        np.sum((seen.time_s[seen.frame[two]] - seen.time_s[seen.frame[one]])[~resting[one]])
+    )
     if landed >= FEW:
         new["landing_s"] = max(flown_s / landed, 1e-9)
     moved_away = np.count_nonzero(resting[one] & ~resting[two])
@@ -235,8 +237,8 @@ def expected_births(seen: Sightings, links: Links | None) -> NDArray[np.float64]
     frames = len(seen.time_s)
     counts = np.diff(seen.start).astype(float)
     if links is None:
-        return np.maximum(np.full(frames, counts.sum() / max(frames, 1) * 0.15), 0.1)
+        return np.full(frames, max(float(counts.sum()) / max(frames, 1) * 0.15, 0.1))
     new = np.bincount(seen.frame[links.before < 0], minlength=frames).astype(float)
     usual = float(np.median(new[1:])) if frames > 1 else 1.0
     # Bursts come in single frames: each frame has its own, drawn towards the usual.
-    return np.maximum((new + 2 * usual) / 3, 0.1)
+    return np.asarray(np.maximum((new + 2 * usual) / 3, 0.1))

@@ -47,7 +47,7 @@ def find_mothers(
     DataFrame
         ``summary`` with ``pit``, ``pit_probability``, ``pit_distance_px``, and with
         ``ejected_probability``, that a pit ejected it when it was first seen, and
-        ``ejected_s``, the mean time of that; empty where times are unknown or no pit is named.
+        ``ejected_s``, the median time of that; empty where times are unknown or no pit is named.
 
     References
     ----------

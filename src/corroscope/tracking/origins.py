@@ -18,7 +18,7 @@ from corroscope.tracking.flight import (
     weigh_flights,
     weigh_strays,
 )
-from corroscope.tracking.returns import Returns, find_returns
+from corroscope.tracking.returns import Reappearances, find_returns
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ class Belief(NamedTuple):
     stray
         ``(n,)``, that it is neither: a false detection, or from outside.
     age_s
-        ``(n, c)``, mean age at first sight, if from this pit.
+        ``(n, c)``, median age at first sight, if from this pit.
     returns
         Which tracks may go on with which.
     """
@@ -54,7 +54,7 @@ class Belief(NamedTuple):
     returned: Floats
     stray: Floats
     age_s: Floats
-    returns: Returns
+    returns: Reappearances
 
 
 class _State(NamedTuple):
@@ -80,7 +80,7 @@ class _Given(NamedTuple):
     number: NDArray[np.int64]
     pits: Pitside
     angle: Floats
-    returns: Returns
+    returns: Reappearances
     density: Floats
     """``(n,)``, of returns."""
     row: NDArray[np.intp]
@@ -123,7 +123,7 @@ def weigh_origins(
     n = len(summary)
     if n == 0 or len(pit_summary) == 0:
         none = np.zeros((n, 0))
-        nobody = Returns(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0))
+        nobody = Reappearances(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0))
         return Belief(np.zeros((n, 0), np.int64), none, np.zeros(n), np.ones(n), none, nobody)
     clock = usable_clock(frames)
     seen, step, step_frames = make_beginnings(tracks, summary, clock)
@@ -185,7 +185,7 @@ def _given(
     seen: Beginnings,
     number: NDArray[np.int64],
     pits: Pitside,
-    returns: Returns,
+    returns: Reappearances,
     clock: Clock,
 ) -> _Given:
     """Put together what does not change in learning."""

@@ -15,7 +15,7 @@ REACH: Final = 3.0
 """Standard deviations beyond which no return is looked for."""
 
 
-class Returns(NamedTuple):
+class Reappearances(NamedTuple):
     """Pairs of a track that ended and a later one that may go on with its particle.
 
     Attributes
@@ -38,7 +38,7 @@ def find_returns(
     last_step_frames: Floats,
     usable: NDArray[np.int64],
     rest_px2: float,
-) -> Returns:
+) -> Reappearances:
     """Find tracks that begin where another one was lost.
 
     A particle at rest returns to where it was, one afloat further on. Short gaps are the
@@ -60,9 +60,7 @@ def find_returns(
 
     Returns
     -------
-
-    Returns
-    -------
+    Reappearances
         All pairs within reach.
 
     Examples
@@ -76,7 +74,7 @@ def find_returns(
     """
     nothing = np.zeros(0, np.intp)
     if len(summary) < 2 or not usable.size:
-        return Returns(nothing, nothing, np.zeros(0))
+        return Reappearances(nothing, nothing, np.zeros(0))
     begin = summary[["y_first_px", "x_first_px"]].to_numpy(float)
     end = summary[["y_last_px", "x_last_px"]].to_numpy(float)
     first = np.searchsorted(usable, summary["first_frame"].to_numpy(np.int64))
@@ -90,7 +88,7 @@ def find_returns(
     finite = np.isfinite(begin).all(axis=1)
     places = np.flatnonzero(finite)
     if not places.size:
-        return Returns(nothing, nothing, np.zeros(0))
+        return Reappearances(nothing, nothing, np.zeros(0))
     tree = cKDTree(begin[places])
     fine = np.flatnonzero(np.isfinite(end).all(axis=1) & open_ended)
     near = tree.query_ball_point(end[fine], most[fine])
@@ -107,4 +105,4 @@ def find_returns(
     square = ((begin[later] - expected) ** 2).sum(axis=1)
     waiting = 0.5 * 0.5**gap + 0.5 / usable.size
     density = waiting * np.exp(-0.5 * square / variance) / (2 * np.pi * variance)
-    return Returns(later, earlier, np.asarray(density))
+    return Reappearances(later, earlier, np.asarray(density))

@@ -51,8 +51,8 @@ def summarise_tracks(
         own = ~part["joined"].to_numpy(bool)
         best = own & settled if (own & settled).any() else own
         best = best if best.any() else np.ones(len(part), bool)
-        speed = part["speed_px_s"].to_numpy(float)[flown]
-        speed = speed[np.isfinite(speed)]
+        # It lands within a step, at a time that nobody knows: no speed can be told from that one.
+        speed = part["speed_px_s"].to_numpy(float)[afloat]
         dy, dx = y[-1] - y[0], x[-1] - x[0]
         between = np.searchsorted(usable, frame[-1]) - np.searchsorted(usable, frame[0]) + 1
         rows.append(

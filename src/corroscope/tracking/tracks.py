@@ -92,9 +92,7 @@ def follow_particles(
     if rows.empty:
         return _table([], TRACKS), _table([], TRACK_SUMMARY)
     links, motion = link_run(seen)
-    clumped = resolve_clumps(
-        seen, links, np.sqrt(rows["area_px"].to_numpy(float) / np.pi), motion
-    )
+    clumped = resolve_clumps(seen, links, np.sqrt(rows["area_px"].to_numpy(float) / np.pi), motion)
     tracks = _tracks(rows, clumped, links, times_known)
     usable = frames.loc[frames["segmented"].astype(bool), "frame"].to_numpy(np.int64)
     quality = _quality(clumped)
@@ -151,7 +149,9 @@ def _middle(seen: Sightings) -> Sightings:
     )
 
 
-def _table(rows: list[dict[str, object]], columns: tuple[tuple[str, str, str, str], ...]) -> pd.DataFrame:
+def _table(
+    rows: list[dict[str, object]], columns: tuple[tuple[str, str, str, str], ...]
+) -> pd.DataFrame:
     """A table with its columns and types, be it empty."""
     return pd.DataFrame(rows, columns=[c[0] for c in columns]).astype({c[0]: c[1] for c in columns})
 
@@ -190,15 +190,19 @@ def _sightings(
     with np.errstate(invalid="ignore", divide="ignore"):
         darkness = np.where(shadow > 0, np.log(shadow), np.nan)
     extent = np.ptp(place, axis=0) + 1 if len(place) else np.ones(2)
-    return rows, Sightings(
-        frame=frame.astype(np.int64),
-        start=np.searchsorted(frame, np.arange(len(numbers) + 1)).astype(np.int64),
-        time_s=times,
-        place=place,
-        darkness=np.asarray(darkness, float),
-        area_px=float(extent.prod()),
-        pits=_open_pits(pits, numbers),
-    ), known
+    return (
+        rows,
+        Sightings(
+            frame=frame.astype(np.int64),
+            start=np.searchsorted(frame, np.arange(len(numbers) + 1)).astype(np.int64),
+            time_s=times,
+            place=place,
+            darkness=np.asarray(darkness, float),
+            area_px=float(extent.prod()),
+            pits=_open_pits(pits, numbers),
+        ),
+        known,
+    )
 
 
 def _open_pits(pits: pd.DataFrame | None, numbers: NDArray[np.int64]) -> list[NDArray[np.float64]]:
@@ -212,9 +216,7 @@ def _open_pits(pits: pd.DataFrame | None, numbers: NDArray[np.int64]) -> list[ND
     return [places[first <= number] for number in numbers]
 
 
-def _tracks(
-    rows: pd.DataFrame, clumped: Clumped, links: Links, times_known: bool
-) -> pd.DataFrame:
+def _tracks(rows: pd.DataFrame, clumped: Clumped, links: Links, times_known: bool) -> pd.DataFrame:
     """The table of tracks."""
     table = rows.iloc[clumped.sighting].reset_index(drop=True)
     table = table[[c.name for c in PARTICLES]].copy()
