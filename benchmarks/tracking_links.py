@@ -10,13 +10,15 @@ the distance to the nearest other particle.
 
 The other linkers must be told how far a particle may go. ``range`` gives them what they can hardly
 know: the 95 % quantile of true steps; where trackpy refuses because too many particles are in
-reach of each other, nine tenths of the range again and again until it does not. ``best`` tries
-ranges of 4 to 40 px and a memory of none or three frames, and takes what has the highest JSC
-against the truth. ``default`` is laptrack as it comes; trackpy has no default range.
+reach of each other, or takes longer than 20 s, four fifths of the range again and again until it
+does not. ``best`` tries ranges of 4 to 40 px and, for trackpy, a memory of none or three frames,
+and takes what has the highest JSC against the truth. ``default`` is laptrack as it comes; trackpy
+has no default range.
 """
 
 import argparse
 import importlib
+import signal
 import sys
 import tempfile
 import time
@@ -57,6 +59,8 @@ DENSITIES = {"sparse": (160, 8), "usual": (640, 16), "dense": (1600, 30)}
 """Particles by the end and pits, per million pixels."""
 INTERVALS_S = {1.0: 40, 0.1: 80}
 """Time between frames, and how many."""
+PATIENCE_S = 20
+"""trackpy's time grows exponentially with the number of particles in reach of each other."""
 RANGES_PX = (4.0, 8.0, 15.0, 25.0, 40.0)
 PLACE = ["y_ref_px", "x_ref_px"]
 
@@ -240,9 +244,11 @@ def linkers(case: Case) -> dict[str, Linked]:
     result["ours without pits"] = _timed(lambda: _ours(plain, case.frames, None))
     result["laptrack default"] = _timed(lambda: _laptrack(places, None))
     result["laptrack range"] = _timed(lambda: _laptrack(places, range_px))
-    result["trackpy range"] = _timed(lambda: _trackpy(places, range_px, 0))
-    tried = [_timed(partial(_trackpy, places, r, memory)) for r in RANGES_PX for memory in (0, 3)]
-    result["trackpy best"] = max(tried, key=lambda linked: judged(case, linked)["jsc"])
+    result["trackpy range"] = _trackpy_shrunk(places, range_px)
+    ways = [_trackpy_tried(places, r, memory) for r in RANGES_PX for memory in (0, 3)]
+    result["trackpy best"] = max(
+        (way for way in ways if way is not None), key=lambda linked: judged(case, linked)["jsc"]
+    )
     tried = [_timed(partial(_laptrack, places, r)) for r in RANGES_PX]
     result["laptrack best"] = max(tried, key=lambda linked: judged(case, linked)["jsc"])
     own = table["true_track"].to_numpy()
@@ -272,15 +278,36 @@ def _trackpy(
     places: pd.DataFrame, range_px: float, memory: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     trackpy.quiet()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = trackpy.link(places, range_px, pos_columns=["y", "x"], memory=memory)
+    return found["particle"].sort_index().to_numpy(np.int64) + 1, np.arange(len(places))
+
+
+def _trackpy_tried(places: pd.DataFrame, range_px: float, memory: int) -> Linked | None:
+    """None where trackpy refuses, or would take too long."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(PATIENCE_S)
+    try:
+        return _timed(partial(_trackpy, places, range_px, memory))
+    except (trackpy.SubnetOversizeException, TimeoutError):
+        return None
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _trackpy_shrunk(places: pd.DataFrame, range_px: float) -> Linked:
+    """With the largest range up to this that it accepts."""
     while True:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                found = trackpy.link(places, range_px, pos_columns=["y", "x"], memory=memory)
-        except trackpy.SubnetOversizeException:
-            range_px *= 0.9
-        else:
-            return found["particle"].sort_index().to_numpy(np.int64) + 1, np.arange(len(places))
+        linked = _trackpy_tried(places, range_px, 0)
+        if linked is not None:
+            return linked
+        range_px *= 0.8
 
 
 def _laptrack(

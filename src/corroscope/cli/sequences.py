@@ -26,7 +26,9 @@ def do_demo(chosen: argparse.Namespace) -> None:
     print(f"Report:    {folder / 'run' / 'report.html'}")
     print(f"Overview:  {folder / 'overview.png'}")
     print(f"Sequence:  {folder / 'sequence' / 'frames'}  (truth beside it)")
-    print(f"Result:    {folder / 'run'}  (particles.csv, tracks.csv, pits.csv, events.csv, masks, …)")
+    print(
+        f"Result:    {folder / 'run'}  (particles.csv, tracks.csv, pits.csv, masks, …)"
+    )
 
 
 def do_segment(chosen: argparse.Namespace) -> None:
@@ -68,6 +70,7 @@ def do_run(chosen: argparse.Namespace) -> None:
             current=chosen.current,
             current_unit=chosen.current_unit,
             alloy=chosen.alloy,
+            efficiency=chosen.efficiency,
             progress=show,
             **_of_sequence(chosen),
         )

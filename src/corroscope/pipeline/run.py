@@ -30,10 +30,11 @@ from corroscope.outputs import (
     write_json,
 )
 from corroscope.pipeline.cell import check_overlap, compare_current
+from corroscope.pipeline.efficiency import operating_point_remark, read_efficiency
 from corroscope.pipeline.follow import film_of, follow
 from corroscope.pipeline.passes import Passes, Progress
 from corroscope.pipeline.pictures import make_overview
-from corroscope.pipeline.show import show
+from corroscope.pipeline.show import Counted, show
 from corroscope.report.overview import draw_overview
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.engines import EngineName, Precision
@@ -63,6 +64,7 @@ def run(
     current: str | Path | None = None,
     current_unit: str | None = None,
     alloy: str | None = None,
+    efficiency: str | Path | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Find the corrosion products in every frame of a sequence.
@@ -110,6 +112,9 @@ def run(
     alloy
         What corrodes, as in `corroscope.current.alloys.ALLOYS`; with it and the pixel size charge
         and volume of the pits are compared.
+    efficiency
+        Folder of `corroscope.evaluate` that tells what the network misses; without it, what was
+        measured of the shipped bundle on synthetic runs. Only the report's counts are corrected.
     progress
         Called after each frame with the stage, the number done and the number of all.
 
@@ -150,6 +155,7 @@ def run(
         min_area_px=min_area,
     )
     segmenter.require_comparing()
+    known, known_with = read_efficiency(efficiency)
     with open_sequence(
         sequence, pattern=pattern, interval_s=interval, start=start, flat=flat, dark=dark
     ) as frames:
@@ -175,12 +181,13 @@ def run(
             cell.write(folder)
         manifest = _manifest(described, picture.name, asked, segmenter)
         manifest["settings"] |= {"pixel_size_um": pixel_size, "alloy": alloy}
+        counted = Counted(known, operating_point_remark(known_with, segmenter))
         manifest["current"] = None if cell is None else cell.facts
         write_json(folder / MANIFEST, manifest)
         shown = make_overview(course, registration, table, particles)
         if shown is not None:
             draw_overview(shown, folder / "overview.png")
-        show(course, registration, table, particles, followed, cell, manifest, folder)
+        show(course, registration, table, particles, followed, cell, counted, manifest, folder)
         registration.raise_failures(frames, int(table["segmented"].sum()))
     return particles
 

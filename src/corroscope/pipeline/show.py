@@ -1,18 +1,21 @@
 """What a run has found, put on its page."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from corroscope.frames.registration import Registration
 from corroscope.pipeline.cell import Cell
 from corroscope.pipeline.follow import Followed
 from corroscope.pipeline.passes import Passes
 from corroscope.pipeline.pictures import course, draw_activity, small_frames
-from corroscope.report.run.contents import RecordedCurrent, RunPage
+from corroscope.report.run.contents import CorrectedCounts, RecordedCurrent, RunPage
 from corroscope.report.run.write import write_run_report
+from corroscope.scoring.efficiency import Efficiency, correct_counts
+from corroscope.tracking.footprints import particles_in_pits
 from corroscope.tracking.trackmeasures import mean_squared_displacement
 
 PICTURES: Final = 150
@@ -25,6 +28,21 @@ LAGS: Final = 12
 """Of the mean squared displacement: as many as usual intervals."""
 
 
+class Counted(NamedTuple):
+    """What counts are corrected by.
+
+    Attributes
+    ----------
+    efficiency
+        What is known of misses and false finds.
+    unfit
+        Why it is not about this run's network; None where it is.
+    """
+
+    efficiency: Efficiency
+    unfit: str | None
+
+
 def show(
     passes: Passes,
     registration: Registration,
@@ -32,6 +50,7 @@ def show(
     particles: pd.DataFrame,
     followed: Followed,
     cell: Cell | None,
+    counted: Counted,
     manifest: dict[str, Any],
     folder: Path,
 ) -> None:
@@ -51,6 +70,8 @@ def show(
         What became of them.
     cell
         What the current tells; None without one.
+    counted
+        What counts are corrected by.
     manifest
         As it is written beside the report.
     folder
@@ -71,6 +92,7 @@ def show(
     if timed and usual_s > 0 and len(followed.tracks):
         lags_s = usual_s * np.arange(1, LAGS + 1, dtype=np.float64)
         msd = mean_squared_displacement(followed.tracks, lags_s)
+    corrected, told = _corrected(counted, particles, followed, done)
     page = RunPage(
         title=f"Corrosion of {frames.name}",
         frames=table,
@@ -88,6 +110,7 @@ def show(
         transients=None if cell is None else dict(cell.transients),
         association=None if cell is None else cell.association,
         faraday=None if cell is None else cell.faraday,
+        corrected=corrected,
         pixel_size_um=manifest["settings"]["pixel_size_um"],
         smallest_area_px=passes.segmenter.min_area_px,
         conditions=frames.conditions._asdict(),
@@ -96,10 +119,33 @@ def show(
             *frames.remarks,
             *_warnings(passes, followed),
             *([] if cell is None else cell.remarks),
+            *told,
         ],
         files={"pits": "pit_summary.csv", "events": "events.csv"},
     )
     write_run_report(page, folder)
+
+
+def _corrected(
+    counted: Counted, particles: pd.DataFrame, followed: Followed, done: NDArray[np.int64]
+) -> tuple[CorrectedCounts | None, list[str]]:
+    """Particles of the last frame, corrected by what the network is known to miss, and remarks.
+
+    One frame, because it is for single frames that misses are known: a particle that is missed now
+    and then is in its track all the same.
+    """
+    if counted.unfit is not None:
+        return None, [counted.unfit]
+    if not done.size:
+        return None, []
+    last = int(done[-1])
+    inside = particles_in_pits(particles, followed.pits)
+    area_px = particles.loc[(particles["frame"] == last) & ~inside, "area_px"]
+    found = correct_counts(counted.efficiency, area_px.to_numpy(np.float64))
+    source = f"Particles in frame {last}, the last that was segmented. {counted.efficiency.source}"
+    found_total, corrected, low, high = found.total
+    total = (found_total, corrected, low, high)
+    return CorrectedCounts(found.bins, total, source), list(found.remarks)
 
 
 def _recorded(cell: Cell) -> RecordedCurrent | None:

@@ -8,6 +8,12 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+TRUSTED: Final = 0.7
+"""Share of a gain that is believed when it comes to probabilities.
+
+Particles move in more ways than are thought of. Found on synthetic runs, where a third to a half
+of the tracks of probability 0.8 would be wrong otherwise."""
+
 ROUNDS: Final = 30
 """Rounds of messages; marginals have settled to two digits long before."""
 
@@ -97,7 +103,7 @@ def link_probabilities(
         return np.zeros(0)
     _, a = np.unique(left, return_inverse=True)
     _, b = np.unique(right, return_inverse=True)
-    odds = np.exp(np.clip(gain, -20, 20))
+    odds = np.exp(np.clip(TRUSTED * gain, -20, 20))
     back = np.ones(len(odds))
     for _ in range(ROUNDS):
         weighted = odds * back

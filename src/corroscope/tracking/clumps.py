@@ -1,6 +1,7 @@
 """Clumps: particles that become one and may part again."""
 
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ LEAST_WIDTH: Final = 0.1
 
 LONGEST: Final = 60
 """Frames after which what parts from a clump is not taken for what went into it."""
+
+
+JUMPED: Final = 0.9
+"""Probability of a clump whose darkness is the sum of its parts, but whose place jumped."""
 
 
 class Clumped(NamedTuple):
@@ -56,9 +61,10 @@ def resolve_clumps(
     """Put links together to tracks, and find clumps.
 
     A track that ends beside another one, whose particle becomes darker by as much in that very
-    frame, has joined it. If a track begins beside it later, as its darkness falls again, the two
-    have parted: the first goes through the common particle. Which of the two is which after
-    parting is told by darkness.
+    frame, has joined it. Where all of a clump's parts end, because its place is too far from
+    each of theirs, the darkest goes on as the clump. If a track begins beside it later, as its
+    darkness falls again, the two have parted: the first goes through the common particle. Which
+    of the two is which after parting is told by darkness.
 
     Parameters
     ----------
@@ -84,56 +90,186 @@ def resolve_clumps(
     >>> resolve_clumps(seen, links, np.ones(2), guess_motion(seen)).track.tolist()
     [1, 1]
     """
+    width = max(motion.darkness_rest, LEAST_WIDTH)
+    links, cut = _through_clumps(seen, links, equivalent_radius_px, width, motion)
     pieces = _pieces(links)
     where = {int(s): (p, at) for p, piece in enumerate(pieces) for at, s in enumerate(piece)}
-    width = max(motion.darkness_rest, LEAST_WIDTH)
     joins = _meetings(seen, links, equivalent_radius_px, pieces, where, width, motion, ends=True)
     parts = _meetings(seen, links, equivalent_radius_px, pieces, where, width, motion, ends=False)
-    chance = [links.probability[piece] for piece in pieces]
-    shared = [np.zeros(len(piece), bool) for piece in pieces]
-    rows = [np.array(piece) for piece in pieces]
+    made = _Rows(
+        [np.array(piece) for piece in pieces],
+        [links.probability[piece] for piece in pieces],
+        [np.zeros(len(piece), bool) for piece in pieces],
+    )
     into: dict[int, int] = {}
-    gone: set[int] = set()
-    parted = {meeting.other: [] for meeting in parts}  # type: dict[int, list[_Meeting]]
-    for meeting in parts:
-        parted[meeting.other].append(meeting)
     touched: set[int] = set()
     for join in sorted(joins, key=lambda one: int(seen.frame[pieces[one.other][one.at]])):
+        into[join.piece] = join.other
+        start = seen.frame[pieces[join.other][join.at]]
+        leaves = [
+            part
+            for part in parts
+            if part.other == join.other
+            and part.at > join.at
+            and part.piece != join.piece
+            and seen.frame[pieces[part.other][part.at]] - start <= LONGEST
+            and not {part.piece, join.piece, join.other} & touched
+        ]
+        if leaves:
+            part = min(leaves, key=lambda leave: leave.at)
+            made.go_through(join, part, seen.darkness)
+            del into[join.piece]
+            touched |= {join.piece, join.other, part.piece}
+    for left, right, probability in cut:
+        one, other = where[left][0], where[right][0]
+        # Nothing has come of it: they are linked over the gap as before.
+        if not {one, other} & touched:
+            made.append(one, other, probability)
+            where.update({int(sighting): (one, 0) for sighting in made.sighting[one]})
+            into.pop(one, None)
+            if other in into:
+                into[one] = into.pop(other)
+    return made.numbered(into)
+
+
+class _Rows:
+    """Rows of each track while they are put together; a track without rows is none any more."""
+
+    def __init__(
+        self,
+        sighting: list[NDArray[np.int64]],
+        probability: list[NDArray[np.float64]],
+        joined: list[NDArray[np.bool_]],
+    ) -> None:
+        self.sighting, self.probability, self.joined = sighting, probability, joined
+
+    def go_through(self, join: _Meeting, part: _Meeting, darkness: NDArray[np.float64]) -> None:
+        """Let two tracks go through the clump between them, and on as what is likest to each."""
         one, other = join.piece, join.other
-        into[one] = other
-        if {one, other} & touched:
-            continue
-        leaves = [p for p in parted.get(other, []) if p.at > join.at and p.piece not in touched]
-        if not leaves:
-            continue
-        part = min(leaves, key=lambda leave: leave.at)
-        start, stop = pieces[other][join.at], pieces[other][part.at]
-        if part.piece == one or seen.frame[stop] - seen.frame[start] > LONGEST:
-            continue
-        del into[one]
-        touched |= {one, other, part.piece}
-        gone.add(part.piece)
-        middle = rows[other][join.at : part.at]
-        first_chance = chance[other][join.at : part.at].copy()
-        first_chance[0] = join.probability
+        head, clump = slice(0, join.at), slice(join.at, part.at)
         tails = [
-            (rows[other][part.at :], chance[other][part.at :], shared[other][part.at :]),
-            (rows[part.piece], np.array(chance[part.piece]), shared[part.piece]),
+            [rows[other][part.at :] for rows in self._parts()],
+            [np.array(rows[part.piece]) for rows in self._parts()],
         ]
         tails[1][1][0] = part.probability
-        before = seen.darkness[[rows[other][join.at - 1], rows[one][-1]]]
-        after = seen.darkness[[tails[0][0][0], tails[1][0][0]]]
+        before = darkness[[self.sighting[other][join.at - 1], self.sighting[one][-1]]]
+        after = darkness[[tails[0][0][0], tails[1][0][0]]]
         if np.abs(before - after).sum() > np.abs(before - after[::-1]).sum():
             tails.reverse()
-        common = np.ones(len(middle), bool)
-        for index, head, middle_chance, tail in (
-            (other, join.at, chance[other][join.at : part.at], tails[0]),
-            (one, len(rows[one]), first_chance, tails[1]),
-        ):
-            rows[index] = np.concatenate([rows[index][:head], middle, tail[0]])
-            chance[index] = np.concatenate([chance[index][:head], middle_chance, tail[1]])
-            shared[index] = np.concatenate([shared[index][:head], common, tail[2]])
-    return _numbered(rows, chance, shared, into, gone)
+        middle = [np.array(rows[other][clump]) for rows in self._parts()]
+        middle[2][:] = True
+        heads = {
+            other: [rows[other][head] for rows in self._parts()],
+            one: [rows[one] for rows in self._parts()],
+        }
+        for index, tail in zip((other, one), tails, strict=True):
+            for rows, *three in zip(self._parts(), heads[index], middle, tail, strict=True):
+                rows[index] = np.concatenate(three)
+        self.probability[one][len(heads[one][0])] = join.probability
+        self._drop(part.piece)
+
+    def append(self, one: int, other: int, probability: float) -> None:
+        """Let one track go on as another."""
+        first = len(self.sighting[one])
+        for rows in self._parts():
+            rows[one] = np.concatenate([rows[one], rows[other]])
+        self.probability[one][first] = probability
+        self._drop(other)
+
+    def numbered(self, into: dict[int, int]) -> Clumped:
+        """Tracks in order of their first sightings."""
+        order = sorted(
+            (index for index, rows in enumerate(self.sighting) if len(rows)),
+            key=lambda index: int(self.sighting[index][0]),
+        )
+        number = {index: place + 1 for place, index in enumerate(order)}
+        sizes = [len(self.sighting[index]) for index in order]
+        sighting, probability, joined = (
+            np.concatenate([rows[index] for index in order] or [np.zeros(0, kind)])
+            for rows, kind in zip(self._parts(), (np.int64, np.float64, np.bool_), strict=True)
+        )
+        return Clumped(
+            track=np.repeat(np.arange(1, len(order) + 1), sizes),
+            sighting=sighting,
+            joined=joined,
+            probability=probability,
+            merged_into={
+                number[one]: number[other]
+                for one, other in into.items()
+                if one in number and other in number
+            },
+        )
+
+    def _parts(self) -> tuple[list[NDArray[Any]], ...]:
+        return self.sighting, self.probability, self.joined
+
+    def _drop(self, index: int) -> None:
+        for rows in self._parts():
+            rows[index] = rows[index][:0]
+
+
+def _near(
+    seen: Sightings, own: int, frame: int, radius_px: NDArray[np.float64], motion: Motion
+) -> list[int]:
+    """Particles of a frame that touch, or nearly, a particle of another frame."""
+    if not 0 <= frame < len(seen.time_s):
+        return []
+    here = np.arange(seen.start[frame], seen.start[frame + 1])
+    distance = np.hypot(*(seen.place[here] - seen.place[own]).T)
+    reach = radius_px[here] + radius_px[own] + 3 * motion.noise_px + 1
+    return [int(one) for one in here[distance <= reach]]
+
+
+def _through_clumps(
+    seen: Sightings,
+    links: Links,
+    radius_px: NDArray[np.float64],
+    width: float,
+    motion: Motion,
+) -> tuple[Links, list[tuple[int, int, float]]]:
+    """Make the darkest part of each clump go on as the clump, if its place jumped too far for it.
+
+    Links over a gap are cut where the gap begins beside a clump; they are told, to be restored.
+    """
+    before, after = np.array(links.before), np.array(links.after)
+    probability = np.array(links.probability)
+    cut = []
+    # Only where the clump itself comes from nowhere: a gap alone is more often just a gap.
+    for clump in np.flatnonzero(links.before < 0).tolist():
+        frame = int(seen.frame[clump]) - 1
+        near = np.array(_near(seen, clump, frame, radius_px, motion), np.int64)
+        follows = links.after[near]
+        gapped = (follows >= 0) & (seen.frame[follows] > frame + 1)
+        loose = near[gapped | (follows < 0)]
+        if gapped.any() and loose.size > 1 and _is_sum(seen.darkness, clump, loose, width):
+            for left, right in zip(near[gapped].tolist(), follows[gapped].tolist(), strict=True):
+                if before[right] == left:
+                    cut.append((left, right, float(probability[right])))
+                    before[right] = after[left] = -1
+                    probability[right] = np.nan
+    for forwards in (True, False):
+        mine, other, step = (before, after, -1) if forwards else (after, before, 1)
+        for clump in np.flatnonzero(mine < 0).tolist():
+            frame = int(seen.frame[clump]) + step
+            parts = [k for k in _near(seen, clump, frame, radius_px, motion) if other[k] < 0]
+            if len(parts) < 2 or not _is_sum(seen.darkness, clump, parts, width):
+                continue
+            darkest = parts[int(np.argmax(seen.darkness[parts]))]
+            mine[clump], other[darkest] = darkest, clump
+            later = clump if forwards else darkest
+            probability[later] = JUMPED
+    return links._replace(before=before, after=after, probability=probability), cut
+
+
+def _is_sum(
+    darkness: NDArray[np.float64],
+    clump: int,
+    parts: Sequence[int] | NDArray[np.int64],
+    width: float,
+) -> bool:
+    """Whether a particle is about as dark as others together."""
+    total = float(np.logaddexp.reduce(darkness[parts]))
+    return bool(abs(darkness[clump] - total) < 3 * width)
 
 
 def _pieces(links: Links) -> list[NDArray[np.int64]]:
@@ -163,17 +299,13 @@ def _meetings(
 ) -> list[_Meeting]:
     """Tracks that end (or begin) beside one that takes over (or gives away) their darkness."""
     found = []
-    frames = len(seen.time_s)
     for number, piece in enumerate(pieces):
         own = int(piece[-1] if ends else piece[0])
         frame = int(seen.frame[own]) + (1 if ends else -1)
-        if not 0 <= frame < frames or not np.isfinite(seen.darkness[own]):
+        if not np.isfinite(seen.darkness[own]):
             continue
-        here = np.arange(seen.start[frame], seen.start[frame + 1])
-        distance = np.hypot(*(seen.place[here] - seen.place[own]).T)
-        near = distance <= radius_px[here] + radius_px[own] + 3 * motion.noise_px + 1
         best: _Meeting | None = None
-        for clump in here[near].tolist():
+        for clump in _near(seen, own, frame, radius_px, motion):
             beside = int((links.before if ends else links.after)[clump])
             if beside < 0 or seen.frame[beside] != seen.frame[own]:
                 continue
@@ -190,30 +322,3 @@ def _meetings(
         if best is not None:
             found.append(best)
     return found
-
-
-def _numbered(
-    rows: list[NDArray[np.int64]],
-    chance: list[NDArray[np.float64]],
-    shared: list[NDArray[np.bool_]],
-    into: dict[int, int],
-    gone: set[int],
-) -> Clumped:
-    """Tracks in order of first sightings; what became the end of another is left out."""
-    kept = sorted((int(rows[index][0]), index) for index in range(len(rows)) if index not in gone)
-    number = {index: place + 1 for place, (_, index) in enumerate(kept)}
-    order = [index for _, index in kept]
-    sizes = [len(rows[index]) for index in order]
-    merged = {
-        number[one]: number[other]
-        for one, other in into.items()
-        if one in number and other in number
-    }
-    empty = [np.zeros(0, np.int64)]
-    return Clumped(
-        track=np.repeat(np.arange(1, len(order) + 1), sizes),
-        sighting=np.concatenate([rows[index] for index in order] or empty),
-        joined=np.concatenate([shared[index] for index in order] or [np.zeros(0, bool)]),
-        probability=np.concatenate([chance[index] for index in order] or [np.zeros(0)]),
-        merged_into=merged,
-    )

@@ -1,5 +1,6 @@
 """The law by which an opening grows: area = c · age^n, with birth, death and honest intervals."""
 
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +21,10 @@ AREA_ERROR_PX: Final = 1.0
 """SD of the area of a region of a few pixels, in px²: part of a pixel, and the rim of optics."""
 
 _FLATTEST: Final = 0.05
+SCALE_ERROR: Final = 0.05
+"""SD by which areas of small and of large openings may be wrong against each other: optics, lace
+and the edge of a hole count for more when it is small. No number of frames takes that away."""
+
 LEAST_SIGMA: Final = 0.02
 """SD of the square root of area, in pixels, that is always allowed for."""
 
@@ -59,6 +64,11 @@ class Growth(NamedTuple):
     correlation: float
     fitted: int
     bic: float
+
+    @property
+    def bounded(self) -> bool:
+        """Whether what was seen rules out the steepest and the flattest law."""
+        return self.exponent_low > _FLATTEST * 1.01 and self.exponent_high < STEEPEST * 0.99
 
     def area(self, time: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Area at given times.
@@ -218,17 +228,7 @@ def _fitted(data: _Data, died: float) -> _Fit | None:
     solution = None
     for _ in range(2):  # the second time with the noise as it was found
         spread = np.sqrt(sigma**2 + data.error**2)
-
-        def residuals(unknown: NDArray[np.float64]) -> NDArray[np.float64]:
-            age = until - first + np.exp(unknown[1])
-            root = np.exp(unknown[0] + unknown[2] / 2 * np.log(age))
-            left = (root - data.root) / spread
-            over = 0.0
-            if np.isfinite(data.absent):
-                before = max(data.absent - first + np.exp(unknown[1]), 1e-9)
-                there = np.exp(unknown[0] + unknown[2] / 2 * np.log(before))
-                over = max(0.0, there - data.least) / np.hypot(sigma, 0.5)
-            return np.append(left, over)
+        residuals = partial(_residuals, data, until, spread, sigma)
 
         guess = (
             np.array([start[0], np.log(first - start[1]), start[2]])
@@ -247,9 +247,7 @@ def _fitted(data: _Data, died: float) -> _Fit | None:
             max_nfev=60,
         )
         left = residuals(solution.x)[:-1]
-        scale = 1.4826 * float(np.median(np.abs(left))) * np.sqrt(
-            len(left) / max(1, len(left) - 3)
-        )
+        scale = 1.4826 * float(np.median(np.abs(left))) * np.sqrt(len(left) / max(1, len(left) - 3))
         sigma = max(LEAST_SIGMA, min(3.0, scale) * sigma) if scale > 0 else LEAST_SIGMA
     assert solution is not None
     spread = np.sqrt(sigma**2 + data.error**2)
@@ -268,6 +266,24 @@ def _fitted(data: _Data, died: float) -> _Fit | None:
         weight,
         deviance + unknowns * np.log(len(data.time)),
     )
+
+
+def _residuals(
+    data: _Data,
+    until: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    sigma: float,
+    unknown: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """What a law leaves, and by how much it is too large where nothing was seen."""
+    first, gap = float(data.time[0]), np.exp(unknown[1])
+    root = np.exp(unknown[0] + unknown[2] / 2 * np.log(until - first + gap))
+    over = 0.0
+    if np.isfinite(data.absent):
+        before = max(data.absent - first + gap, 1e-9)
+        there = np.exp(unknown[0] + unknown[2] / 2 * np.log(before))
+        over = max(0.0, there - data.least) / np.hypot(sigma, 0.5)
+    return np.append((root - data.root) / spread, over)
 
 
 def _start(data: _Data, died: float) -> tuple[float, float, float, float] | None:
@@ -305,6 +321,10 @@ def _with_intervals(data: _Data, fit: _Fit) -> Growth:
     allowed = noise * float(student.ppf(0.975, spare)) ** 2
     births, exponents, profile = _profile(data, fit, allowed)
     low_n, high_n = _range(exponents, profile.min(axis=0), allowed)
+    ages = np.minimum(data.time[[0, -1]], fit.died) - fit.born
+    tilt = 1.96 * SCALE_ERROR / max(np.log(max(ages[1], 1e-9) / max(ages[0], 1e-9)), 1e-9)
+    low_n = max(_FLATTEST, fit.exponent - np.hypot(fit.exponent - low_n, tilt))
+    high_n = min(STEEPEST, fit.exponent + np.hypot(high_n - fit.exponent, tilt))
     low_b, high_b = _range(births, profile.min(axis=1), allowed)
     return Growth(
         coefficient=float(np.exp(2 * fit.log_scale)),
@@ -340,13 +360,9 @@ def _profile(
     step = float(np.median(np.diff(data.time)))
     wide_n, wide_b = 0.1, 1.0
     for _ in range(12):
-        exponents = np.clip(
-            fit.exponent + wide_n * np.linspace(-1, 1, 61), _FLATTEST, STEEPEST
-        )
+        exponents = np.clip(fit.exponent + wide_n * np.linspace(-1, 1, 61), _FLATTEST, STEEPEST)
         # Evenly in the logarithm of the time from birth to the first area.
-        gaps = np.clip(
-            gap * np.exp(wide_b * np.linspace(-1, 1, 61)), 1e-3 * step, 1e4 * step + gap
-        )
+        gaps = np.clip(gap * np.exp(wide_b * np.linspace(-1, 1, 61)), 1e-3 * step, 1e4 * step + gap)
         births = first - gaps
         grid = _added(data, fit, births, exponents)
         by_n, by_b = grid.min(axis=0), grid.min(axis=1)

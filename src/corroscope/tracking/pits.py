@@ -8,19 +8,14 @@ from numpy.typing import NDArray
 
 from corroscope.errors import SettingsError
 from corroscope.tables import FOLLOWED_PITS, PIT_SUMMARY
-from corroscope.tracking.growth import FEWEST, Growth, fit_growth
-from corroscope.tracking.satellites import GROWN, Grouped, group_spots
-from corroscope.tracking.spots import Spots, link_spots
-from corroscope.tracking.steps import steps_bic
+from corroscope.tracking.growing import depths_of, find_growing
+from corroscope.tracking.growth import Growth
+from corroscope.tracking.satellites import Grouped, group_spots
+from corroscope.tracking.spots import link_spots
+from corroscope.tracking.timeline import Timeline
 
 LEAST_AREA_PX: Final = 8.0
 """Area that a pit must reach; smaller ones cannot be told from particles."""
-
-SEEN_AREA_PX: Final = 3.0
-"""A pit of this area would have been found: three pixels at the depth of a pit."""
-
-RESOLVED_PX: Final = 50.0
-"""From this area on, a pit's darkest quarter is as dark as the pit, whatever the optics."""
 
 LASTING: Final = 0.2
 """Share of the run that a pit must grow for to be stable, if no time in seconds is given."""
@@ -115,7 +110,7 @@ def follow_pits(
     [[3, 2.5, 1.0, 'stable']]
     """
     _check(openings, frames, lasting_s, lasting_share, least_area_px)
-    course = _Course(frames)
+    course = Timeline(frames)
     known = openings[course.usable(openings["frame"].to_numpy(np.int64))]
     known = known[known["soft_area_px"] > 0].sort_values(
         ["frame", "opening"], ignore_index=True, kind="stable"
@@ -124,63 +119,18 @@ def follow_pits(
         return _tables([], [], course)
     spots = link_spots(known)
     rows = known.assign(spot=spots.spot)
-    rows["area"] = rows["soft_area_px"] / _depths(rows)
-    grows = _growing(rows, course, least_area_px)
+    rows["area"] = rows["soft_area_px"] / depths_of(rows)
+    grows, larger = find_growing(rows, spots.into, course, least_area_px)
     # Depths are those of what turned out to be pits, not of particles.
-    rows["area"] = rows["soft_area_px"] / _depths(rows, grows)
-    grouped = group_spots(rows, grows, spots.into, spots.swallowed)
+    rows["area"] = rows["soft_area_px"] / depths_of(rows, grows)
+    grouped = group_spots(rows, grows, larger, spots.into, spots.swallowed)
     pits = [pit for pit in _pits(rows, grouped, course) if pit.area.max() >= least_area_px]
     laws = [_law(pit, course) for pit in pits]
-    order = sorted(
-        range(len(pits)), key=lambda k: (_birth(pits[k], laws[k], course), pits[k].main)
-    )
+    order = sorted(range(len(pits)), key=lambda k: (_birth(pits[k], laws[k], course), pits[k].main))
     lasting = lasting_s
     if lasting is None or not course.timed:
         lasting = lasting_share * course.length
     return _tables([pits[k] for k in order], [laws[k] for k in order], course, lasting)
-
-
-class _Course:
-    """The frames of a run, and their times; in frames where a time is unknown."""
-
-    def __init__(self, frames: pd.DataFrame) -> None:
-        table = frames.sort_values("frame", kind="stable")
-        self.number = table["frame"].to_numpy(np.int64)
-        self.time_s = table["time_s"].to_numpy(np.float64)
-        self.shown = table["segmented"].to_numpy(bool)
-        self.timed = bool(np.isfinite(self.time_s).all()) and bool(
-            (np.diff(self.time_s) >= 0).all()
-        )
-        self.clock = self.time_s if self.timed else self.number.astype(np.float64)
-
-    @property
-    def length(self) -> float:
-        """Of the run."""
-        return float(self.clock[-1] - self.clock[0]) if len(self.clock) else 0.0
-
-    def place(self, frame: NDArray[np.int64] | int) -> NDArray[np.int64]:
-        """Rows of given frames."""
-        return np.asarray(np.searchsorted(self.number, frame), np.int64)
-
-    def usable(self, frame: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of some frames are no gaps."""
-        return np.asarray(self.shown[self.place(frame)], bool)
-
-    def absent(self, frame: int) -> float:
-        """Time of the last usable frame before one; −inf if there is none."""
-        before = self.clock[(self.number < frame) & self.shown]
-        return float(before[-1]) if len(before) else -np.inf
-
-    def law(
-        self, frame: NDArray[np.int64], area: NDArray[np.float64], deaths: bool = True
-    ) -> Growth | None:
-        """Law of growth of what was seen in given frames."""
-        time = self.clock[self.place(frame)]
-        distinct = np.diff(time, prepend=-np.inf) > 0
-        absent = self.absent(int(frame[0]))
-        if absent >= time[0]:  # two frames of one time
-            absent = -np.inf
-        return fit_growth(time[distinct], area[distinct], absent, SEEN_AREA_PX, deaths)
 
 
 def _check(
@@ -204,45 +154,14 @@ def _check(
         )
 
 
-def _depths(rows: pd.DataFrame, grows: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """How dark each row's spot is where it is resolved; else as the others are, or as it gets."""
-    wide = rows[rows["area_px"] >= RESOLVED_PX]
-    own = wide.groupby("spot")["depth"].median().reindex(rows["spot"]).to_numpy(np.float64)
-    if grows is not None:
-        wide = wide[grows[wide["spot"].to_numpy()]]
-    typical = float(wide.groupby("spot")["depth"].median().median()) if len(wide) else np.nan
-    darkest = rows.groupby("spot")["depth"].transform("max").to_numpy(np.float64)
-    typical_or = np.where(np.isfinite(typical), np.maximum(typical, darkest), darkest)
-    return np.asarray(np.where(np.isfinite(own), own, typical_or))
-
-
-def _growing(rows: pd.DataFrame, course: _Course, least_area_px: float) -> NDArray[np.bool_]:
-    """Which spots grow by a law, and not by jumps."""
-    count = int(rows["spot"].max()) + 1
-    grows = np.zeros(count, bool)
-    for spot, part in rows.groupby("spot", sort=False):
-        area = part["area"].to_numpy(np.float64)
-        frame = part["frame"].to_numpy(np.int64)
-        if len(area) < 2 or area.max() < least_area_px:
-            continue
-        late = float(np.median(area[-max(1, len(area) // 3) :]))
-        if late < GROWN * area[0] and late < GROWN * float(np.median(area[:2])):
-            continue
-        if len(area) < FEWEST:
-            # Few areas: each larger than the one before, and darker than particles are.
-            dark = float(part["depth"].max()) >= 0.75
-            grows[int(spot)] = dark and bool((np.diff(area) > 0.1 * area[:-1]).all())
-            continue
-        law = course.law(frame, area)
-        grows[int(spot)] = law is not None and law.bic < steps_bic(area)
-    return grows
-
-
-def _pits(rows: pd.DataFrame, grouped: Grouped, course: _Course) -> list[_Pit]:
+def _pits(rows: pd.DataFrame, grouped: Grouped, course: Timeline) -> list[_Pit]:
     """Areas of each pit through time, mergers undone."""
     rows = rows.assign(pit=grouped.pit_of[rows["spot"].to_numpy()])
     rows = rows[rows["pit"] >= 0]
-    first = rows.groupby("pit")["frame"].min().to_dict()
+    begun = rows.groupby("pit")["frame"].min()
+    first: dict[int, int] = dict(
+        zip(begun.index.to_numpy(np.int64).tolist(), begun.tolist(), strict=True)
+    )
     # Who the opening that a main spot has become belongs to.
     owner = {main: main for main in first}
     merged: dict[int, tuple[int, int]] = {}
@@ -254,7 +173,7 @@ def _pits(rows: pd.DataFrame, grouped: Grouped, course: _Course) -> list[_Pit]:
             continue
         if younger == b:
             later = (rows["pit"] == b) & (rows["frame"] >= frame)
-            rows.loc[later, "pit"] = a
+            rows = rows.assign(pit=rows["pit"].where(~later, a))
         rows = rows[~((rows["pit"] == younger) & (rows["frame"] >= frame))]
         for main, now in owner.items():
             if now == younger:
@@ -263,17 +182,21 @@ def _pits(rows: pd.DataFrame, grouped: Grouped, course: _Course) -> list[_Pit]:
         for pit in (a, b):
             until.setdefault(pit, frame)
     pits = []
-    for main, part in rows.groupby("pit"):
+    for name, part in rows.groupby("pit"):
+        main = int(str(name))
         area = part.groupby("frame")["area"].sum()
-        last = part[part["frame"] == part["frame"].max()]
+        # Where it was before another one grew into it.
+        own = part[part["frame"] < until.get(main, int(course.number[-1]) + 1)]
+        own = own if len(own) else part
+        last = own[own["frame"] == own["frame"].max()]
         weight = last["area"].to_numpy(np.float64)
-        into, when = merged.get(int(main), (-1, -1))
+        into, when = merged.get(main, (-1, -1))
         pits.append(
             _Pit(
-                main=int(main),
+                main=main,
                 frame=area.index.to_numpy(np.int64),
                 area=area.to_numpy(np.float64),
-                fitted_until=until.get(int(main), int(course.number[-1]) + 1),
+                fitted_until=until.get(main, int(course.number[-1]) + 1),
                 merged_into=into,
                 merged=when,
                 y=float(np.average(last["y_ref_px"], weights=weight)),
@@ -283,12 +206,12 @@ def _pits(rows: pd.DataFrame, grouped: Grouped, course: _Course) -> list[_Pit]:
     return pits
 
 
-def _law(pit: _Pit, course: _Course) -> Growth | None:
+def _law(pit: _Pit, course: Timeline) -> Growth | None:
     own = pit.frame < pit.fitted_until
     return course.law(pit.frame[own], pit.area[own]) if own.any() else None
 
 
-def _birth(pit: _Pit, law: Growth | None, course: _Course) -> float:
+def _birth(pit: _Pit, law: Growth | None, course: Timeline) -> float:
     """Time of birth, or of the first sight where it is unknown."""
     first = float(course.clock[course.place(int(pit.frame[0]))])
     if law is None or _there_before(pit, course):
@@ -296,13 +219,13 @@ def _birth(pit: _Pit, law: Growth | None, course: _Course) -> float:
     return min(law.born, first)
 
 
-def _there_before(pit: _Pit, course: _Course) -> bool:
+def _there_before(pit: _Pit, course: Timeline) -> bool:
     """Whether it was open before anything was seen."""
     return not np.isfinite(course.absent(int(pit.frame[0])))
 
 
 def _kind(
-    pit: _Pit, law: Growth | None, born: float, there: bool, course: _Course, lasting: float
+    pit: _Pit, law: Growth | None, born: float, there: bool, course: Timeline, lasting: float
 ) -> str:
     if law is None:
         return "undecided"
@@ -315,7 +238,7 @@ def _kind(
 
 
 def _tables(
-    pits: list[_Pit], laws: list[Growth | None], course: _Course, lasting: float = 0.0
+    pits: list[_Pit], laws: list[Growth | None], course: Timeline, lasting: float = 0.0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     number = {pit.main: place for place, pit in enumerate(pits, 1)}
     rows, summary = [], []
@@ -355,7 +278,7 @@ def _tables(
     return _typed(rows, FOLLOWED_PITS), _typed([pd.DataFrame(summary)], PIT_SUMMARY)
 
 
-def _history(pit: _Pit, law: Growth | None, born_place: int, course: _Course) -> pd.DataFrame:
+def _history(pit: _Pit, law: Growth | None, born_place: int, course: Timeline) -> pd.DataFrame:
     """Area in every frame from birth to merger or end; a guess where it was not seen."""
     end = len(course.number) if pit.merged < 0 else int(course.place(pit.merged))
     here = np.arange(born_place, max(end, born_place + 1))

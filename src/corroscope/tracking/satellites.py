@@ -16,6 +16,9 @@ SMALL: Final = 0.1
 TOGETHER: Final = 2
 """Frames between the first sights of openings that are taken for lobes of one birth."""
 
+SOON: Final = 0.2
+"""The same as a share of their age."""
+
 GROWN: Final = 1.5
 """Factor of area by which an opening must have grown to be told from a particle."""
 
@@ -39,6 +42,7 @@ class Grouped(NamedTuple):
 def group_spots(
     rows: pd.DataFrame,
     grows: NDArray[np.bool_],
+    larger: NDArray[np.bool_],
     into: NDArray[np.int64],
     swallowed: NDArray[np.int64],
 ) -> Grouped:
@@ -54,7 +58,10 @@ def group_spots(
     rows
         One for each opening: ``spot``, ``frame``, ``y_ref_px``, ``x_ref_px``, ``area``.
     grows
-        ``(spots,)``, whether each grows.
+        ``(spots,)``, whether each grows by a law.
+    larger
+        ``(spots,)``, whether each becomes larger, and is as dark as a hole: by itself it may be
+        a particle to which others stick; near a pit it is a satellite.
     into, swallowed
         As in `corroscope.tracking.spots.Spots`.
 
@@ -69,14 +76,15 @@ def group_spots(
     ...     "spot": [0, 1, 0], "frame": [0, 0, 1], "y_ref_px": [5.0, 5.0, 5.0],
     ...     "x_ref_px": [5.0, 12.0, 8.0], "area": [20.0, 18.0, 60.0],
     ... })
-    >>> group_spots(rows, np.array([True, True]), np.array([-1, 0]), np.array([-1, 1])).pit_of
+    >>> yes = np.array([True, True])
+    >>> group_spots(rows, yes, yes, np.array([-1, 0]), np.array([-1, 1])).pit_of
     array([0, 0])
     """
     count = len(grows)
     pit_of = np.full(count, -1, np.int64)
     mergers: list[tuple[int, int, int]] = []
     course = {
-        int(spot): part for spot, part in rows.sort_values("frame").groupby("spot", sort=False)
+        int(str(spot)): part for spot, part in rows.sort_values("frame").groupby("spot", sort=False)
     }
     first = np.array([course[spot]["frame"].iloc[0] for spot in range(count)], np.int64)
     largest = np.array([course[spot]["area"].max() for spot in range(count)])
@@ -86,15 +94,9 @@ def group_spots(
     mains: list[int] = []
     for spot in order[grows[order]].tolist():
         swallower = _swallower(spot, into, pit_of)
-        own = course[spot]
         choices = mains if swallower < 0 else [swallower]
-        mother = -1
-        for main in choices:
-            if _is_part(own, course[main], swallower >= 0):
-                mother = main
-                break
-        if mother >= 0:
-            pit_of[spot] = mother
+        pit_of[spot] = _mother(course[spot], choices, course, swallower >= 0)
+        if pit_of[spot] >= 0:
             continue
         pit_of[spot] = spot
         mains.append(spot)
@@ -108,6 +110,8 @@ def group_spots(
         there = abs(int(first[spot]) - int(first[main])) <= TOGETHER
         if there or areas[-1] >= GROWN * areas[0]:
             pit_of[spot] = main
+    for spot in np.flatnonzero(larger & (pit_of < 0)).tolist():
+        pit_of[spot] = _mother(course[spot], mains, course, joined=False)
     return Grouped(pit_of, mergers)
 
 
@@ -121,6 +125,13 @@ def _swallower(spot: int, into: NDArray[np.int64], pit_of: NDArray[np.int64]) ->
     return -1
 
 
+def _mother(
+    own: pd.DataFrame, mains: list[int], course: dict[int, pd.DataFrame], joined: bool
+) -> int:
+    """The first of some pits that a spot is a part of; −1 for none."""
+    return next((main for main in mains if _is_part(own, course[main], joined)), -1)
+
+
 def _is_part(own: pd.DataFrame, main: pd.DataFrame, joined: bool) -> bool:
     """Whether a growing spot is a part of the pit around another one."""
     last = min(int(own["frame"].iloc[-1]), int(main["frame"].iloc[-1]))
@@ -129,7 +140,9 @@ def _is_part(own: pd.DataFrame, main: pd.DataFrame, joined: bool) -> bool:
         return False
     apart = float(np.hypot(ours.y - theirs.y, ours.x - theirs.x))
     radius = np.sqrt((ours.area + theirs.area) / np.pi)
-    together = abs(int(own["frame"].iloc[0]) - int(main["frame"].iloc[0])) <= TOGETHER
+    begun = int(own["frame"].iloc[0]), int(main["frame"].iloc[0])
+    # What opens slowly is seen late: the later it is judged, the more frames may lie between.
+    together = abs(begun[0] - begun[1]) <= max(TOGETHER, SOON * (last - min(begun)))
     if together and (joined or apart <= 2 * radius + 2):
         return True
     if ours.area >= SMALL * theirs.area:
@@ -139,7 +152,7 @@ def _is_part(own: pd.DataFrame, main: pd.DataFrame, joined: bool) -> bool:
         return False
     begin = own.iloc[0]
     away = float(np.hypot(begin.y_ref_px - at_birth.y, begin.x_ref_px - at_birth.x))
-    return away <= REACH * np.sqrt(at_birth.area / np.pi)
+    return bool(away <= REACH * np.sqrt(at_birth.area / np.pi))
 
 
 class _State(NamedTuple):

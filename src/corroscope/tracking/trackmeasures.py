@@ -116,7 +116,7 @@ def place_names(particles: pd.DataFrame) -> tuple[str, str]:
 
 
 def mean_squared_displacement(
-    tracks: pd.DataFrame, lags_s: NDArray[np.float64], width: float = 0.25
+    tracks: pd.DataFrame, lags_s: NDArray[np.float64], width: float = 0.2
 ) -> pd.DataFrame:
     """Mean squared displacement against lag, of steps that are afloat all along.
 

@@ -1,0 +1,96 @@
+"""Whether corrected counts are right, and whether their intervals hold the truth.
+
+    python benchmarks/tracking_efficiency.py [--seeds N [N …]]
+
+Synthetic runs of seeds that the shipped table of detection efficiency has not seen, at three
+densities; and with smaller, larger and fainter particles, shown apart. Truth: the products that can
+be seen in the last frame with at least the smallest area. ``bias`` is the sum of counts over that
+of truths, minus 1; ``mean_bias`` is its mean over runs.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from measure_efficiency import Case, judge_all
+
+from corroscope.pipeline.efficiency import read_efficiency
+from corroscope.scoring.efficiency import Efficiency, correct_counts
+
+SEEDS: Final = range(900, 922)
+DENSITIES: Final = (("sparse", 160), ("usual", 640), ("dense", 1600))
+OTHERS: Final[dict[str, dict[str, float]]] = {
+    "smaller": {"radius": 0.8}, "larger": {"radius": 1.2}, "fainter": {"fainter": 0.8},
+}  # fmt: skip
+"""By what they differ from the usual particles."""
+OF_OTHERS: Final = 4
+"""One seed in so many is used for these."""
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    table = measure(parser.parse_args().seeds)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+def measure(seeds: Sequence[int]) -> pd.DataFrame:
+    """Bias and coverage of all kinds of runs, each with these seeds."""
+    cases = [
+        (kind, density, Case(seed, per_mpx, **changes))
+        for kind, changes in {"as fitted": {}, **OTHERS}.items()
+        for density, per_mpx in DENSITIES
+        for seed in (seeds if kind == "as fitted" else seeds[::OF_OTHERS])
+    ]
+    efficiency, _ = read_efficiency()
+    rows = [
+        {"kind": kind, "density": density} | judged_run(efficiency, judged)
+        for (kind, density, _), (_, judged) in zip(
+            cases,
+            judge_all([case for *_, case in cases]).groupby("cluster"),
+            strict=True,
+        )
+    ]
+    runs = pd.DataFrame(rows)
+    usual = runs[runs["kind"] == "as fitted"]
+    groups = [
+        {"kind": kind, "density": density} | summary(part)
+        for (kind, density), part in runs.groupby(["kind", "density"], sort=False)
+    ]
+    groups.insert(len(DENSITIES), {"kind": "as fitted", "density": "all"} | summary(usual))
+    return pd.DataFrame(groups)
+
+
+def judged_run(efficiency: Efficiency, judged: pd.DataFrame) -> dict[str, Any]:
+    """What is true, found, corrected and held in one run, all together and by size."""
+    area = judged["area_px"].to_numpy()
+    annotated = (judged["side"] == "annotated").to_numpy()
+    corrected = correct_counts(efficiency, area[~annotated])
+    edges, bins, total = efficiency.area_edges_px, corrected.bins, corrected.total
+    true = np.histogram(area[annotated], (*edges[:-1], 1e9))[0]
+    held = (bins["low"] <= true) & (true <= bins["high"])
+    return {
+        "true": int(true.sum()), "found": total.found, "corrected": total.corrected,
+        "held": total.low <= true.sum() <= total.high, "held_by_size": held.mean(),
+        "width": (total.high - total.low) / (2 * max(total.corrected, 1.0)),
+    }  # fmt: skip
+
+
+def summary(runs: pd.DataFrame) -> dict[str, Any]:
+    """Of some runs together."""
+    true = runs["true"]
+    return {
+        "runs": len(runs), "true": true.mean(),
+        "bias_found": runs["found"].sum() / true.sum() - 1,
+        "bias": runs["corrected"].sum() / true.sum() - 1,
+        "mean_bias": (runs["corrected"] / true - 1).mean(),
+        "coverage": runs["held"].mean(), "coverage_by_size": runs["held_by_size"].mean(),
+        "half_width": runs["width"].median(),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
