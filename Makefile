@@ -10,7 +10,7 @@ SOURCE := 74 of the 100 annotated patches published with AnesSAD/Pitting_corrosi
 	folds of the same patches. Besides, synthetic runs made by corroscope itself
 
 .PHONY: demo install test check bench reference realism pretraining bundle click studio coverage memory \
-	tuning soak clean
+	following efficiency tuning soak clean
 
 demo: $(VENV)/.core
 	$(BIN)/corroscope demo --out corroscope-demo
@@ -71,6 +71,14 @@ coverage: $(VENV)/.all
 # Memory of training and evaluation for a dataset and one ten times as large (some minutes).
 memory: $(VENV)/.all
 	$(BIN)/python benchmarks/memory.py
+
+# How well corrosion is followed, on synthetic runs (half an hour).
+following: $(VENV)/.all
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tracking.py
+
+# What the shipped network misses, by size, on synthetic runs; counts are corrected by it (minutes).
+efficiency: $(VENV)/.all
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/measure_efficiency.py
 
 # A search for better settings on annotated patches (about an hour on two cores; goes on after a kill).
 tuning: $(VENV)/.all

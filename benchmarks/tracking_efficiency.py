@@ -5,7 +5,8 @@
 Synthetic runs of seeds that the shipped table of detection efficiency has not seen, at three
 densities; and with smaller, larger and fainter particles, shown apart. Truth: the products that can
 be seen in the last frame with at least the smallest area. ``bias`` is the sum of counts over that
-of truths, minus 1; ``mean_bias`` is its mean over runs.
+of truths, minus 1; ``mean_bias`` is its mean over runs
+that have any.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from measure_efficiency import Case, judge_all
+from measure_efficiency import SIDE_PX, Case, judge_all
 
 from corroscope.pipeline.efficiency import read_efficiency
 from corroscope.scoring.efficiency import Efficiency, correct_counts
@@ -46,13 +47,11 @@ def measure(seeds: Sequence[int]) -> pd.DataFrame:
         for seed in (seeds if kind == "as fitted" else seeds[::OF_OTHERS])
     ]
     efficiency, _ = read_efficiency()
+    judged = judge_all([case for *_, case in cases])
     rows = [
-        {"kind": kind, "density": density} | judged_run(efficiency, judged)
-        for (kind, density, _), (_, judged) in zip(
-            cases,
-            judge_all([case for *_, case in cases]).groupby("cluster"),
-            strict=True,
-        )
+        {"kind": kind, "density": density}
+        | judged_run(efficiency, judged[judged["cluster"] == number])
+        for number, (kind, density, _) in enumerate(cases)
     ]
     runs = pd.DataFrame(rows)
     usual = runs[runs["kind"] == "as fitted"]
@@ -68,7 +67,7 @@ def judged_run(efficiency: Efficiency, judged: pd.DataFrame) -> dict[str, Any]:
     """What is true, found, corrected and held in one run, all together and by size."""
     area = judged["area_px"].to_numpy()
     annotated = (judged["side"] == "annotated").to_numpy()
-    corrected = correct_counts(efficiency, area[~annotated])
+    corrected = correct_counts(efficiency, area[~annotated], field_px=SIDE_PX**2)
     edges, bins, total = efficiency.area_edges_px, corrected.bins, corrected.total
     true = np.histogram(area[annotated], (*edges[:-1], 1e9))[0]
     held = (bins["low"] <= true) & (true <= bins["high"])
@@ -86,7 +85,7 @@ def summary(runs: pd.DataFrame) -> dict[str, Any]:
         "runs": len(runs), "true": true.mean(),
         "bias_found": runs["found"].sum() / true.sum() - 1,
         "bias": runs["corrected"].sum() / true.sum() - 1,
-        "mean_bias": (runs["corrected"] / true - 1).mean(),
+        "mean_bias": (runs["corrected"] / true.where(true > 0) - 1).mean(),
         "coverage": runs["held"].mean(), "coverage_by_size": runs["held_by_size"].mean(),
         "half_width": runs["width"].median(),
     }  # fmt: skip

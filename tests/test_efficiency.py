@@ -154,6 +154,23 @@ def test_few_pieces_of_surface_give_no_interval() -> None:
     assert "5 pieces of surface" in corrected.remarks[1]
 
 
+def test_crowding_is_corrected_where_pixels_are_known() -> None:
+    rng = np.random.default_rng(7)
+    pieces, pixels = [], np.full(30, 1e5)
+    for number in np.linspace(50, 1500, 30).astype(int):
+        counts = np.zeros((2, 2), np.int64)
+        counts[1, 1] = rng.binomial(number, 0.9 * np.exp(-number / 3000))
+        counts[1, 0] = number - counts[1, 1]
+        pieces.append(counts)
+    efficiency = Efficiency((7.0, np.inf), np.array(pieces), field_px=pixels)
+    for number in (200, 1400):
+        found = [10.0] * round(number * 0.9 * np.exp(-number / 3000))
+        known = correct_counts(efficiency, found, field_px=1e5).total
+        assert abs(known.corrected / number - 1) < 0.05
+        assert known.low < number < known.high
+        assert abs(correct_counts(efficiency, found).total.corrected / number - 1) > 0.08
+
+
 def test_no_particle_at_all() -> None:
     corrected = correct_counts(read_efficiency()[0], [])
     assert corrected.total[:3] == (0, 0, 0)
@@ -193,6 +210,8 @@ def evaluation(folder: Path) -> Path:
             found[y : y + side, x : x + side] = rng.random() < 0.8
         parts.append(judge_particles(found, true).assign(image=f"{number}.png"))
     images = pd.DataFrame({"image": [f"{number}.png" for number in range(8)], "cluster": range(8)})
+    images[["true_positive", "false_positive", "false_negative"]] = 0
+    images["true_negative"] = 10_000
     images.assign(seen_in_training=False, tainted=images["cluster"] < 3).to_csv(
         folder / "per_image.csv", index=False
     )

@@ -18,6 +18,7 @@ SHIPPED_FACTS: Final = "efficiency.json"
 """Beside it: classes, operating point, and where it was measured."""
 
 _JUDGED: Final = ("image", "side", "area_px", "partner_area_px", "matched_iou_30")
+_PIXELS: Final = ("true_positive", "false_positive", "false_negative", "true_negative")
 
 
 def read_efficiency(folder: str | Path | None = None) -> tuple[Efficiency, dict[str, Any]]:
@@ -101,7 +102,8 @@ def _read_shipped(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
         counts = np.zeros((int(table["cluster"].max()) + 1, len(edges), len(edges)), np.int64)
         at = tuple(table[name].to_numpy() for name in ("cluster", "true_bin", "found_bin"))
         counts[at] = table["count"]
-        efficiency = Efficiency(edges, counts, str(facts["source"]))
+        field_px = np.full(len(counts), float(facts["field_px"]))
+        efficiency = Efficiency(edges, counts, str(facts["source"]), field_px)
         settings = {name: facts[name] for name in ("network_sha256", "threshold", "min_area_px")}
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())
@@ -116,7 +118,8 @@ def _read_evaluation(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
     try:
         judged = pd.read_csv(folder / "particles.csv", usecols=[*_JUDGED])
         images = pd.read_csv(
-            folder / "per_image.csv", usecols=["image", "cluster", "seen_in_training", "tainted"]
+            folder / "per_image.csv",
+            usecols=["image", "cluster", "seen_in_training", "tainted", *_PIXELS],
         )
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         settings = {name: manifest["settings"][name] for name in ("threshold", "min_area_px")}
@@ -124,6 +127,7 @@ def _read_evaluation(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
         judged = judged.astype({"area_px": "float64", "matched_iou_30": "bool"})
         judged = judged.merge(images, on="image", how="inner", validate="many_to_one")
         least = float(settings["min_area_px"])
+        field_px = images[[*_PIXELS]].sum(axis=1).groupby(images["cluster"]).sum()
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise OutputError(
@@ -144,4 +148,4 @@ def _read_evaluation(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
             f" {tainted} of the patches show surface that the network was trained on, so that it "
             "may find fewer particles elsewhere."
         )
-    return calibrate(judged, min_area_px=least, source=source), settings
+    return calibrate(judged, min_area_px=least, source=source, field_px=field_px), settings

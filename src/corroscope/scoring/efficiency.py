@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.stats import t as student_t
+
+from corroscope.scoring.prediction import FEWEST_CLUSTERS, crowding, prediction_interval, spread
 
 AREA_EDGES_PX: Final = (12.0, 20.0, 33.0, 60.0)
 """Inner bounds of the classes of area; each is about 1.7 times the one before, 30 % in diameter,
@@ -27,18 +27,6 @@ ITERATIONS: Final = 4
 
 LEAST_EVIDENCE: Final = 10
 """Particles, true and found, that a class must have for a correction; else it is left as found."""
-
-FEWEST_CLUSTERS: Final = 6
-"""Pieces of surface that an interval is measured on: a spread of fewer is itself unknown."""
-
-NEWTON: Final = 8
-"""Steps of the fit to crowding; it starts near its end."""
-
-LEVEL: Final = 0.95
-"""Of all intervals."""
-
-HALF: Final = 0.5
-"""Added to counts whose logarithm is taken, so that none is no exception."""
 
 
 @dataclass(frozen=True)
@@ -221,14 +209,7 @@ def correct_counts(
 
     Notes
     -----
-    The factor is exp(a + b d) of the particles found per pixel d, as overlaps are in proportion to
-    it, fitted to the truths of all clusters as a Poisson mean of free scale, so that their sum
-    comes out right; beyond the densities of the calibration it is that of the nearest.
-
-    An interval is of the form ``(estimate + ½) exp(± t s) − ½`` with ``s² = σ² + φ/(n + ½) + h``,
-    where h is the variance of the fitted factor, or σ²/k without one, and σ² (pieces of surface differ) and φ (chance in n particles) are those of the
-    greatest likelihood for the logarithms of what each of k pieces truly has, divided by what the
-    other pieces make of it. φ is at least that of binomial misses and false finds.
+    The factor for crowding and the intervals are those of `corroscope.scoring.prediction`.
 
     Examples
     --------
@@ -247,14 +228,22 @@ def correct_counts(
     corrected, known = _unfold(found, pooled)
     share = 1.0 if distinct is None or not found.sum() else distinct / found.sum()
     others = _by_the_others(efficiency.counts)
-    crowding = _crowding(efficiency, others, float(found.sum()), field_px)
-    corrected[known] *= crowding.factor
-    others = np.where(known, others * crowding.of_clusters[:, None], others)
+    true = efficiency.counts[:, 1:].sum(axis=2)
+    number = efficiency.counts[:, :, 1:].sum(axis=1)
+    crowded = crowding(
+        true.sum(axis=1), number.sum(axis=1), others.sum(axis=1), efficiency.field_px,
+        float(found.sum()), field_px,
+    )  # fmt: skip
+    corrected[known] *= crowded.factor
+    others = np.where(known, others * crowded.of_clusters[:, None], others)
 
     def counted(of: list[int]) -> Total:
-        number, estimate = float(found[of].sum()), float(corrected[of].sum())
-        spread = _spread(efficiency.counts, others, of)
-        return _with_interval(number, estimate, number * share, spread, crowding.place)
+        measured = spread(
+            true[:, of].sum(axis=1), number[:, of].sum(axis=1), others[:, of].sum(axis=1),
+            _least_chance(pooled, of),
+        )  # fmt: skip
+        sums = float(found[of].sum()), float(corrected[of].sum())
+        return Total(*sums, *prediction_interval(sums[1], sums[0] * share, measured, crowded))
 
     rows, total = [counted([place]) for place in range(bins)], counted(list(range(bins)))
     with np.errstate(invalid="ignore"):
@@ -333,99 +322,11 @@ def _by_the_others(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     ).reshape(found.shape)
 
 
-class _Crowding(NamedTuple):
-    """A factor for the density of particles, of a frame and of each cluster.
-
-    ``place`` are the two regressors of the frame and, row by row, of the clusters.
-    """
-
-    factor: float
-    of_clusters: NDArray[np.float64]
-    place: NDArray[np.float64]
-
-
-class _Spread(NamedTuple):
-    """Which clusters have particles, variance among them, and that of chance for one found."""
-
-    some: NDArray[np.bool_]
-    number: NDArray[np.float64]
-    among: float
-    chance: float
-
-
-def _crowding(
-    efficiency: Efficiency, others: NDArray[np.float64], found: float, field_px: float | None
-) -> _Crowding:
-    """Fit a Poisson mean of free scale, by Newton's method, to what clusters truly have."""
-    clusters = len(others)
-    plain = _Crowding(1.0, np.ones(clusters), np.ones((clusters + 1, 1)))
-    if field_px is None or efficiency.field_px is None or clusters < FEWEST_CLUSTERS:
-        return plain
-    density = efficiency.counts[:, :, 1:].sum(axis=(1, 2)) / efficiency.field_px
-    if np.ptp(density) == 0:
-        return plain
-    own = np.clip(found / field_px, density.min(), density.max())
-    scaled = (np.append(own, density) - density.mean()) / density.std()
-    place = np.column_stack([np.ones(clusters + 1), scaled])
-    true, offset = efficiency.counts[:, 1:].sum(axis=(1, 2)), others.sum(axis=1) + HALF
-    slopes = np.zeros(2)
-    for _ in range(NEWTON):
-        mean = offset * np.exp(place[1:] @ slopes)
-        weighted = place[1:].T * mean
-        slopes = slopes + np.linalg.solve(weighted @ place[1:], place[1:].T @ (true - mean))
-    factor = np.exp(place @ slopes)
-    return _Crowding(float(factor[0]), factor[1:], place)
-
-
-def _spread(counts: NDArray[np.int64], others: NDArray[np.float64], bins: list[int]) -> _Spread:
-    """Measure how far corrections by the others miss."""
-    pooled = counts.sum(axis=0)
-    true = counts[:, 1:].sum(axis=2)[:, bins].sum(axis=1)
-    number = counts[:, :, 1:].sum(axis=1)[:, bins].sum(axis=1)
-    some = (true > 0) | (number > 0)
-    if np.count_nonzero(some) < FEWEST_CLUSTERS:
-        return _Spread(some, number, np.nan, np.nan)
-    estimate = others[:, bins].sum(axis=1)
-    error = np.log((true + HALF) / (estimate + HALF))[some]
-    among, chance = _likeliest(error, number[some] + HALF)
+def _least_chance(pooled: NDArray[np.int64], bins: list[int]) -> float:
+    """φ of binomial misses and false finds alone."""
     rows = [place + 1 for place in bins]
     pairs, right = pooled[rows][:, 1:].sum(), pooled[1:, rows].sum()
-    if pairs and right:
-        missed, precision = 1 - pairs / pooled[rows].sum(), right / pooled[:, rows].sum()
-        chance = max(chance, (missed + 1 - precision) / precision)
-    return _Spread(some, number, among, chance)
-
-
-def _with_interval(
-    found: float,
-    corrected: float,
-    distinct: float,
-    spread: _Spread,
-    place: NDArray[np.float64],
-) -> Total:
-    """Put an interval to a count; NaN where its spread is."""
-    if np.isnan(spread.among):
-        return Total(found, corrected, np.nan, np.nan)
-    own, rows = place[0], place[1:][spread.some]
-    weights = 1 / (spread.among + spread.chance / (spread.number[spread.some] + HALF))
-    fitted = float(own @ np.linalg.pinv((rows.T * weights) @ rows) @ own)
-    variance = spread.among + spread.chance / (distinct + HALF) + fitted
-    freedom = len(rows) - rows.shape[1]
-    reach = np.exp(student_t.ppf(0.5 + LEVEL / 2, freedom) * np.sqrt(variance))
-    low = max(0.0, float((corrected + HALF) / reach - HALF))
-    return Total(found, corrected, low, float((corrected + HALF) * reach - HALF))
-
-
-def _likeliest(error: NDArray[np.float64], number: NDArray[np.float64]) -> tuple[float, float]:
-    """σ² and φ of normal errors about 0 with variance σ² + φ/n."""
-
-    def unlikely(logs: NDArray[np.float64]) -> float:
-        variance = np.exp(logs[0]) + np.exp(logs[1]) / number
-        return float(np.sum(np.log(variance) + error**2 / variance))
-
-    bounds = [(-14.0, 3.0)] * 2  # an error of 0.1 % to one of a factor of 90
-    starts = [(-6.0, -1.0), (-2.0, -4.0), (-12.0, -1.0)]
-    fits = [minimize(unlikely, start, bounds=bounds, method="L-BFGS-B") for start in starts]
-    best = min(fits, key=lambda fit: float(fit.fun))
-    among, chance = np.exp(best.x)
-    return float(among), float(chance)
+    if not pairs or not right:
+        return 0.0
+    missed, precision = 1 - pairs / pooled[rows].sum(), right / pooled[:, rows].sum()
+    return float((missed + 1 - precision) / precision)
