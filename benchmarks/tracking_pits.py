@@ -60,7 +60,7 @@ def measure(
         for exponent in exponents:
             for seed in seeds:
                 settings = _settings(seed, density, exponent, frames)
-                key = {"density": density, "exponent_true": exponent, "seed": seed}
+                key: dict[str, Any] = {"density": density, "exponent_true": exponent, "seed": seed}
                 judged, run = judge(settings)
                 pits.append(judged.assign(**key))
                 runs.append({**key, **run})
@@ -150,7 +150,7 @@ def compare(
     height, width = experiment.settings.shape
     rows = []
     for row, place in zip(last.itertuples(), found.tolist(), strict=True):
-        pit = experiment.pits[int(row.pit) - 1]
+        pit = experiment.pits[int(str(row.pit)) - 1]
         near = NEAR_BORDER_PX
         inside = near <= pit.y_px < height - near and near <= pit.x_px < width - near
         area = pit.area_px(time)

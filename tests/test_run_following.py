@@ -144,6 +144,19 @@ def test_a_second_call_gives_the_same(made: Path, result: Path) -> None:
         pd.testing.assert_frame_equal(rows, before[name])
 
 
+def test_a_call_without_the_record_takes_its_table_away(made: Path, tmp_path: Path) -> None:
+    corroscope.run(made / "frames", out=tmp_path / "out", current=made / "current.mpt")
+    corroscope.run(made / "frames", out=tmp_path / "out")
+    assert not list((tmp_path / "out").glob("current.*"))
+    assert read_manifest(tmp_path / "out")["current"] is None
+
+
+def test_another_operating_point_is_not_corrected(made: Path, tmp_path: Path) -> None:
+    corroscope.run(made / "frames", out=tmp_path / "out", threshold=0.6)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Counts are not corrected: the efficiency was measured with threshold 0.4" in page
+
+
 # What cannot be told
 
 

@@ -26,9 +26,7 @@ def do_demo(chosen: argparse.Namespace) -> None:
     print(f"Report:    {folder / 'run' / 'report.html'}")
     print(f"Overview:  {folder / 'overview.png'}")
     print(f"Sequence:  {folder / 'sequence' / 'frames'}  (truth beside it)")
-    print(
-        f"Result:    {folder / 'run'}  (particles.csv, tracks.csv, pits.csv, masks, …)"
-    )
+    print(f"Result:    {folder / 'run'}  (particles.csv, tracks.csv, pits.csv, masks, …)")
 
 
 def do_segment(chosen: argparse.Namespace) -> None:

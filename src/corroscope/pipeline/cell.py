@@ -28,6 +28,9 @@ CURRENT: Final = (
 )
 """The record on the camera's clock."""
 
+CELL_FILES: Final = ("current.csv", "current.parquet")
+"""What a run with a record writes besides."""
+
 LIMIT_S: Final = 120.0
 """By how much wall clocks may differ: computers of a laboratory that nobody sets drift apart by
 minutes, not hours."""

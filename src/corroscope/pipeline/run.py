@@ -29,7 +29,7 @@ from corroscope.outputs import (
     versions,
     write_json,
 )
-from corroscope.pipeline.cell import check_overlap, compare_current
+from corroscope.pipeline.cell import CELL_FILES, check_overlap, compare_current
 from corroscope.pipeline.efficiency import operating_point_remark, read_efficiency
 from corroscope.pipeline.follow import film_of, follow
 from corroscope.pipeline.passes import Passes, Progress
@@ -176,6 +176,8 @@ def run(
         followed = follow(table, particles, openings)
         followed.write(folder, film_of(Path(sequence), frames))
         cell = None
+        for name in CELL_FILES:  # of an earlier call that was given a record
+            (folder / name).unlink(missing_ok=True)
         if record is not None:
             cell = compare_current(record, frames, followed, pixel_size, metal)
             cell.write(folder)

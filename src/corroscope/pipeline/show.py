@@ -92,7 +92,8 @@ def show(
     if timed and usual_s > 0 and len(followed.tracks):
         lags_s = usual_s * np.arange(1, LAGS + 1, dtype=np.float64)
         msd = mean_squared_displacement(followed.tracks, lags_s)
-    corrected, told = _corrected(counted, particles, followed, done)
+    field_px = float(frames.shape[0] * frames.shape[1])
+    corrected, told = _corrected(counted, particles, followed, done, field_px)
     page = RunPage(
         title=f"Corrosion of {frames.name}",
         frames=table,
@@ -127,7 +128,11 @@ def show(
 
 
 def _corrected(
-    counted: Counted, particles: pd.DataFrame, followed: Followed, done: NDArray[np.int64]
+    counted: Counted,
+    particles: pd.DataFrame,
+    followed: Followed,
+    done: NDArray[np.int64],
+    field_px: float,
 ) -> tuple[CorrectedCounts | None, list[str]]:
     """Particles of the last frame, corrected by what the network is known to miss, and remarks.
 
@@ -141,7 +146,7 @@ def _corrected(
     last = int(done[-1])
     inside = particles_in_pits(particles, followed.pits)
     area_px = particles.loc[(particles["frame"] == last) & ~inside, "area_px"]
-    found = correct_counts(counted.efficiency, area_px.to_numpy(np.float64))
+    found = correct_counts(counted.efficiency, area_px.to_numpy(np.float64), field_px=field_px)
     source = f"Particles in frame {last}, the last that was segmented. {counted.efficiency.source}"
     found_total, corrected, low, high = found.total
     total = (found_total, corrected, low, high)

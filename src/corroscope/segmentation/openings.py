@@ -146,7 +146,7 @@ def _background(now: NDArray[np.float32], metal: NDArray[np.float32]) -> NDArray
     bright = (known & (ratio > _DARK * smooth)).astype(np.uint8)
     weight = cv2.erode(bright, np.ones((3, 3), np.uint8)).astype(np.float32)
     # In the middle of a large hole nothing certain is near: what lies further out has to do.
-    total, certain = np.float32(0.0), np.float32(0.0)
+    total, certain = np.zeros_like(ratio), np.zeros_like(ratio)
     for widening, share in ((1, 1.0), (4, 1e-3), (16, 1e-6)):
         for_sum, for_weight = (
             cv2.GaussianBlur(x, (0, 0), widening * sigma, borderType=cv2.BORDER_REFLECT)
@@ -177,7 +177,7 @@ def _bodies(
     """Pixels, in a flattened frame, and labels 1, 2, … of the bodies that have something new."""
     count, labels = cv2.connectedComponents(dark, connectivity=8, ltype=cv2.CV_32S)
     at = np.flatnonzero(dark).astype(np.int64)
-    label = labels.ravel()[at]
+    label = np.asarray(labels.ravel()[at], np.int64)
     missing = light.missing(at)
     depth = _depths(label, missing, count)
     # Within half of the depth: a faint particle at a pit's rim falls off, two pits come apart.
@@ -186,7 +186,7 @@ def _bodies(
     within.ravel()[at[body]] = 1
     count, labels = cv2.connectedComponents(within, connectivity=8, ltype=cv2.CV_32S)
     at = at[body]
-    label = labels.ravel()[at]
+    label = np.asarray(labels.ravel()[at], np.int64)
     news = np.bincount(label, weights=new.ravel()[at], minlength=count)
     # OpenCV does not promise an order of labels; count anew by first pixel.
     present, first = np.unique(label, return_index=True)
