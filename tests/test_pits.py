@@ -78,6 +78,13 @@ def test_a_ring_as_of_a_bubble_is_no_pit() -> None:
     assert summary[["y_ref_px", "x_ref_px"]].to_numpy() == pytest.approx(np.array([[50, 60]]))
 
 
+def test_what_goes_away_was_no_pit() -> None:
+    _, summary = follow_pits(
+        openings((50, 60, lambda t: 10 * (t - 4) if 4 < t < 16 else 0.0)), frames()
+    )
+    assert summary.empty
+
+
 @pytest.mark.parametrize(("died", "kind"), [(8.0, "metastable"), (20.0, "dead")])
 def test_kinds_tell_how_long_a_pit_has_grown(died: float, kind: str) -> None:
     _, summary = follow_pits(
@@ -141,13 +148,18 @@ def test_two_that_grow_together_are_told_apart_until_then() -> None:
 
 def test_limits_are_checked() -> None:
     seen = openings((50, 60, law(4.5)))
-    for limits, message in (
-        ({"lasting_s": 0.0}, "lasting_s"),
-        ({"lasting_share": 1.5}, "lasting_share"),
-        ({"least_area_px": 0.0}, "least_area_px"),
-    ):
-        with pytest.raises(SettingsError, match=message):
-            follow_pits(seen, frames(), **limits)
+    with pytest.raises(SettingsError, match="lasting_s"):
+        follow_pits(seen, frames(), lasting_s=0.0)
+    with pytest.raises(SettingsError, match="lasting_share"):
+        follow_pits(seen, frames(), lasting_share=1.5)
+    with pytest.raises(SettingsError, match="least_area_px"):
+        follow_pits(seen, frames(), least_area_px=0.0)
+
+
+def test_a_pit_that_the_rim_cuts_off_has_no_law() -> None:
+    _, summary = follow_pits(openings((50, 60, law(4.5))), frames(), shape=(54, 200))
+    assert summary["exponent"].isna().all()
+    assert summary["kind"].tolist() == ["undecided"]
 
 
 def test_both_tables_are_of_one_run() -> None:

@@ -169,7 +169,7 @@ TRACK_SUMMARY: Final = (
         "ejected_probability",
         "float64",
         "",
-        "that a pit ejected it when it was first seen, and it is no return, arrival or error",
+        "that this pit, or any where none is named, ejected it when it was first seen",
     ),
     Column("ejected_s", "float64", "s", "when it left its mother pit, by its flight"),
 )

@@ -107,7 +107,7 @@ RUNS: Final = (
     Column("field_mm2", "float64", "mm²", "surface in view"),
     Column("particles_mean", "float64", "", "particles seen in a frame, mean over usable frames"),
     Column("particles_most", "Int64", "", "particles seen in the frame with the most"),
-    Column("ejections", "int64", "", "particles first seen after the first usable frame"),
+    Column("ejections", "int64", "", "particles ejected by a pit after the first usable frame"),
     Column("corrected_ejections", "float64", "", "corrected by the detection efficiency"),
     Column("corrected_ejections_low", "float64", "", "lower end of its 95 % interval"),
     Column("corrected_ejections_high", "float64", "", "upper end"),
@@ -283,7 +283,7 @@ def _ejected(result: RunResult, window: float, mpx: float, mm2: float) -> dict[s
 def _born(result: RunResult, window: float, mpx: float, mm2: float) -> dict[str, float]:
     pits = _pits(result, window)
     count = float(len(pits)) if np.isfinite(window) else float("nan")
-    born = (pits["born_s"] - result.start_s).to_numpy(np.float64)
+    born = (pits["born_s"].dropna() - result.start_s).to_numpy(np.float64)
     kinds = result.pit_summary["kind"]
     exponents = result.pit_summary["exponent"].dropna().to_numpy(np.float64)
     return {
@@ -348,7 +348,11 @@ def _tracks(result: RunResult, window: float) -> pd.DataFrame:
 
 def _pits(result: RunResult, window: float) -> pd.DataFrame:
     pits = result.pit_summary
-    return pits.loc[(pits["born_s"] - result.start_s) <= window]
+    frame_s = result.frames.set_index("frame")["time_s"]
+    seen = pits["born_frame"].map(frame_s)
+    # What was open in the first usable frame was not born in the run.
+    seen = seen.where(seen > result.start_s)
+    return pits.loc[(pits["born_s"].fillna(seen) - result.start_s) <= window]
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -19,7 +19,7 @@ _COLUMNS: Final = {
     "frames": ("frame", "time_s", "flagged", "segmented", "particles"),
     "rates": ("pit", "frame", "time_s", "ejections"),
     "track_summary": ("track", "first_s", "area_px", "speed_px_s", "settled_s"),
-    "pit_summary": ("pit", "born_s", "exponent", "kind"),
+    "pit_summary": ("pit", "born_frame", "born_s", "exponent", "kind"),
 }
 """Tables that are needed, and what of them."""
 

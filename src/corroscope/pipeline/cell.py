@@ -148,6 +148,8 @@ def compare_current(
     rng = np.random.default_rng(SEED)
     remarks = list(record.remarks)
     time_s = frames.time_s
+    # A clock of whole seconds may give several frames one time.
+    moments = np.unique(time_s[np.isfinite(time_s)])
     growth = volume_growth(followed.pits, time_s)
     found = find_offset(
         record, time_s, growth, rng,
@@ -164,7 +166,7 @@ def compare_current(
     }
     offset_s, low_s, high_s = found.offset_s, found.low_s, found.high_s
     if not found.believed:
-        if not np.isfinite(found.clock_s) or time_s.size < 2:
+        if not np.isfinite(found.clock_s) or moments.size < 2:
             remarks.append(
                 "The clocks of potentiostat and camera could not be brought together: "
                 f"{found.reason}; the current is left out."
@@ -175,23 +177,24 @@ def compare_current(
         offset_s = found.clock_s
         remarks.append(
             "The current lies where the wall clocks put it, which was not confirmed: "
-            f"{found.reason}."
+            f"{found.reason}. Events are not tested against transients, and the comparison of "
+            "charge and volume holds only if the clocks are right."
         )
-    step_s = float(np.median(np.diff(time_s)))
+    step_s = float(np.median(np.diff(moments)))
     transients = find_transients(record, window_s=WINDOW_FRAMES * step_s)
     for name in ("start_s", "peak_s", "end_s"):
         transients[name] += offset_s
     volumes = _volumes(record, offset_s, time_s, followed, pixel_size_um, alloy, step_s, remarks)
-    doubt_s = (high_s - low_s) / 2 if found.believed else 0.0
+    doubt_s = (high_s - low_s) / 2
     watched = (
-        max(float(time_s[0]), float(record.time_s[0]) + offset_s),
-        min(float(time_s[-1]), float(record.time_s[-1]) + offset_s),
+        max(float(moments[0]), float(record.time_s[0]) + offset_s),
+        min(float(moments[-1]), float(record.time_s[-1]) + offset_s),
     )
     association = {}
     for kind in ("nucleation", "ejection"):
         events = followed.events
         at = events.loc[events["event"] == kind, "time_s"].to_numpy(np.float64)
-        if watched[1] > watched[0]:
+        if found.believed and watched[1] > watched[0]:
             starts = transients["start_s"].to_numpy(np.float64)
             found_together = associate(at, starts, watched, step_s + doubt_s, rng)
             association[kind] = found_together._asdict()
@@ -238,6 +241,14 @@ def _volumes(
     births = followed.pit_summary["born_s"].dropna()
     if not len(births):
         remarks.append("Without a pit whose birth is known, charge and volume are not compared.")
+        return None
+    known = followed.pit_summary
+    seen_s = time_s[known["born_frame"].to_numpy(np.int64)]
+    if (known["born_s"].isna().to_numpy() & (seen_s <= float(births.min()))).any():
+        remarks.append(
+            "Charge and volume are not compared: a pit whose birth is not known was open before the "
+            "first that is, so that there is no passive current."
+        )
         return None
     try:
         passive = passive_current(record, offset_s, float(births.min()), guard_s=step_s)

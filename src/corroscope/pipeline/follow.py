@@ -82,7 +82,12 @@ class Followed:
             file.write_text(text, encoding="utf-8", newline="\n")
 
 
-def follow(frames: pd.DataFrame, particles: pd.DataFrame, openings: pd.DataFrame) -> Followed:
+def follow(
+    frames: pd.DataFrame,
+    particles: pd.DataFrame,
+    openings: pd.DataFrame,
+    shape: tuple[int, int],
+) -> Followed:
     """Follow pits, then particles, then find out which came from which.
 
     Parameters
@@ -93,13 +98,15 @@ def follow(frames: pd.DataFrame, particles: pd.DataFrame, openings: pd.DataFrame
         As `corroscope.tables.PARTICLES`.
     openings
         As `corroscope.tables.OPENINGS`.
+    shape
+        Height and width of a frame: what its rim cuts off is not measured.
 
     Returns
     -------
     Followed
         All tables.
     """
-    pits, pit_summary = follow_pits(openings, frames)
+    pits, pit_summary = follow_pits(openings, frames, shape=shape)
     # To a network a newborn pit looks like a particle; only time tells them apart.
     opened = particles_in_pits(particles, pits)
     tracks, alone = follow_particles(particles[~opened], frames, pits)
@@ -118,7 +125,7 @@ def follow(frames: pd.DataFrame, particles: pd.DataFrame, openings: pd.DataFrame
     )
 
 
-def film_of(path: Path, frames: FrameSequence) -> Film:
+def film_of(path: Path, frames: FrameSequence, pixel_size_um: float | None) -> Film:
     """What TrackMate is told of a sequence.
 
     Parameters
@@ -128,11 +135,13 @@ def film_of(path: Path, frames: FrameSequence) -> Film:
         save it as.
     frames
         The sequence.
+    pixel_size_um
+        Side of a pixel; None where it is unknown: places are in pixels then.
 
     Returns
     -------
     Film
-        Without a pixel size, so that places are in pixels of the frames as they are.
+        What it is called, its size and its times.
     """
     single = path.is_file()
     known = frames.time_s[np.isfinite(frames.time_s)]
@@ -143,4 +152,5 @@ def film_of(path: Path, frames: FrameSequence) -> Film:
         width=frames.shape[1],
         frames=len(frames),
         interval_s=float(np.median(np.diff(known))) if known.size > 1 else np.nan,
+        pixel_size_um=pixel_size_um,
     )

@@ -138,14 +138,16 @@ def run(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     made = corroscope.synth(out=f"{folder}/made", size=128, frames=4)
     ...     particles = run(made / "frames", out=f"{folder}/result", pixel_size=0.5)
-    ...     sorted(path.name for path in Path(folder, "result").iterdir())[:3]
-    ['frames.csv', 'frames.parquet', 'journal.jsonl']
+    ...     Path(folder, "result", "report.html").is_file()
+    True
     """
     check_pixel_size(pixel_size)
     record = None if current is None else read_current(current, unit=current_unit)
     if record is None and current_unit is not None:
         raise SettingsError("current_unit: is only for a record of current; leave it out")
     metal = None if alloy is None else find_alloy(alloy)
+    if record is None and alloy is not None:
+        raise SettingsError("alloy: is only for a record of current; leave it out")
     choice = parse_choice(reference)
     segmenter = Segmenter(
         load_bundle(model),
@@ -173,8 +175,8 @@ def run(
             registration = course.align()
             table = course.segment(registration)
             particles, openings = course.write(registration, table, pixel_size)
-        followed = follow(table, particles, openings)
-        followed.write(folder, film_of(Path(sequence), frames))
+        followed = follow(table, particles, openings, frames.shape)
+        followed.write(folder, film_of(Path(sequence), frames, pixel_size))
         cell = None
         for name in CELL_FILES:  # of an earlier call that was given a record
             (folder / name).unlink(missing_ok=True)

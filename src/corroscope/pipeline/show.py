@@ -87,12 +87,19 @@ def show(
     times, timed = course(frames.time_s)
     places = np.linspace(0, max(done.size - 1, 0), min(PICTURES, done.size))
     chosen = done[places.round().astype(np.int64)]
-    usual_s = float(np.median(np.diff(times))) if times.size > 1 else np.nan
+    moments = np.unique(times)
+    usual_s = float(np.median(np.diff(moments))) if moments.size > 1 else np.nan
     msd = None
     if timed and usual_s > 0 and len(followed.tracks):
         lags_s = usual_s * np.arange(1, LAGS + 1, dtype=np.float64)
         msd = mean_squared_displacement(followed.tracks, lags_s)
     field_px = float(frames.shape[0] * frames.shape[1])
+    if passes.choice.kind == "rolling" and counted.unfit is None:
+        counted = Counted(
+            counted.efficiency,
+            "Counts are not corrected: the efficiency was not measured with a rolling reference, "
+            "which does not find what has come to rest.",
+        )
     corrected, told = _corrected(counted, particles, followed, done, field_px)
     page = RunPage(
         title=f"Corrosion of {frames.name}",
@@ -109,7 +116,7 @@ def show(
         msd=msd,
         current=None if cell is None else _recorded(cell),
         transients=None if cell is None else dict(cell.transients),
-        association=None if cell is None else cell.association,
+        association=None if cell is None else cell.association or None,
         faraday=None if cell is None else cell.faraday,
         corrected=corrected,
         pixel_size_um=manifest["settings"]["pixel_size_um"],
@@ -153,10 +160,8 @@ def _corrected(
     return CorrectedCounts(found.bins, total, source), list(found.remarks)
 
 
-def _recorded(cell: Cell) -> RecordedCurrent | None:
-    """The current as the page shows it; None where it could not be placed."""
-    if not cell.time_s.size:
-        return None
+def _recorded(cell: Cell) -> RecordedCurrent:
+    """The current as the page shows it; without a sample where it could not be placed."""
     known = bool(np.isfinite(cell.low_s))
     return RecordedCurrent(
         cell.time_s,

@@ -72,7 +72,10 @@ def find_events(
     if "ejected_probability" not in summary:
         raise ValueError("summary without ejected_probability: give it to find_mothers first")
     clock = _Clock(frames)
-    parts = [_pit_events(pit_summary, clock)]
+    shown = frames[frames["segmented"].astype(bool)] if "segmented" in frames else frames
+    # What was open from the beginning was born before, nobody knows when.
+    there = pit_summary["born_s"].isna() & (pit_summary["born_frame"] <= shown["frame"].min())
+    parts = [_pit_events(pit_summary, clock, there)]
     ejections = _ejections(summary, clock, least_probability)
     parts.append(ejections)
     bursts = find_bursts(ejections, summary, pit_summary, frames)
@@ -120,17 +123,18 @@ def _empty() -> pd.DataFrame:
     return pd.DataFrame({name: [] for name in COLUMNS})
 
 
-def _pit_events(known: pd.DataFrame, clock: _Clock) -> pd.DataFrame:
-    """Births, deaths and mergers."""
+def _pit_events(known: pd.DataFrame, clock: _Clock, there: "pd.Series[bool]") -> pd.DataFrame:
+    """Births, deaths and mergers; those that were there before have no birth."""
     if not len(known):
         return _empty()
+    born = known[~there.to_numpy(bool)]
     rows = [
         pd.DataFrame(
             {
                 "event": "nucleation",
-                "frame": known["born_frame"],
-                "time_s": known["born_s"],
-                "pit": known["pit"],
+                "frame": born["born_frame"],
+                "time_s": born["born_s"],
+                "pit": born["pit"],
             }
         )
     ]
@@ -147,7 +151,7 @@ def _pit_events(known: pd.DataFrame, clock: _Clock) -> pd.DataFrame:
                 }
             )
         )
-    table = pd.concat([row for row in rows if len(row)], ignore_index=True)
+    table = pd.concat([row for row in rows if len(row)] or [_empty()], ignore_index=True)
     return table.assign(track=0, particles=0, probability=np.nan)
 
 

@@ -20,6 +20,10 @@ DARK: Final = 0.85
 thin rings of bubbles and most particles are not."""
 
 
+CLOSED: Final = 3
+"""Usable frames at the end in which a pit may not be seen, for particles that lie on it."""
+
+
 def depths_of(rows: pd.DataFrame, grows: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """How dark each row's spot is where it is resolved; else as the others are, or as it gets."""
     wide = rows[rows["area_px"] >= RESOLVED_PX]
@@ -40,11 +44,12 @@ def find_growing(
     grows, larger = np.zeros(count, bool), np.zeros(count, bool)
     wide = rows[rows["area_px"] >= RESOLVED_PX]
     usual = float(wide.groupby("spot")["depth"].median().quantile(0.75)) if len(wide) else 0.0
+    stays = _stays(rows, into, timeline)
     for name, part in rows.groupby("spot", sort=False):
         spot = int(str(name))
         area = part["area"].to_numpy(np.float64)
         frame = part["frame"].to_numpy(np.int64)
-        if len(area) < 2:
+        if len(area) < 2 or not stays[spot]:
             continue
         late = float(np.median(area[-max(1, len(area) // 3) :]))
         if late < GROWN * area[0] and late < GROWN * float(np.median(area[:2])):
@@ -71,6 +76,14 @@ def find_growing(
         if area[-1] >= max(least_area_px, GROWN * area[0]):
             grows[spot] = _follows_a_law(together.index.to_numpy(np.int64), area, timeline)
     return grows, larger
+
+
+def _stays(rows: pd.DataFrame, into: NDArray[np.int64], timeline: Timeline) -> NDArray[np.bool_]:
+    """Which spots are seen to the end or go into another: a hole does not close."""
+    usable = timeline.number[timeline.shown]
+    last = rows.groupby("spot")["frame"].max().reindex(range(len(into))).to_numpy(np.int64)
+    after = len(usable) - np.searchsorted(usable, last, side="right")
+    return np.asarray((into >= 0) | (after <= CLOSED))
 
 
 def _follows_a_law(frame: NDArray[np.int64], area: NDArray[np.float64], timeline: Timeline) -> bool:

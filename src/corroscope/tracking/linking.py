@@ -76,8 +76,6 @@ class Links(NamedTuple):
         ``(n,)``: probability that it has come to rest.
     stays
         ``(n,)``: probability that it was at rest before and has stayed; NaN in its first row.
-    new
-        ``(n,)``: density of new particles expected there, per square pixel and frame.
     """
 
     before: NDArray[np.int64]

@@ -46,7 +46,8 @@ def find_mothers(
     -------
     DataFrame
         ``summary`` with ``pit``, ``pit_probability``, ``pit_distance_px``, and with
-        ``ejected_probability``, that a pit ejected it when it was first seen, and
+        ``ejected_probability``, that this pit ejected it when it was first seen (where none is
+        named, that any did), and
         ``ejected_s``, the median time of that; empty where times are unknown or no pit is named.
 
     References
@@ -85,10 +86,12 @@ def find_mothers(
     place = pit_summary.set_index("pit")[["y_ref_px", "x_ref_px"]].reindex(mothers)
     apart = place.to_numpy(float) - summary[["y_last_px", "x_last_px"]].to_numpy(float)
     told["pit_distance_px"] = np.hypot(apart[:, 0], apart[:, 1])
-    told["ejected_probability"] = ejected
+    own = np.where(belief.pit == mothers[:, None], belief.ejected, 0).sum(axis=1)
+    told["ejected_probability"] = np.where(mothers > 0, own, ejected)
     known = frames["time_s"].notna().all()
     seen = summary["first_s"].to_numpy(float) if known else np.full(len(summary), np.nan)
-    told["ejected_s"] = np.where(mothers > 0, seen - age, np.nan)
+    # Of one that was lost and found, nothing tells when it left.
+    told["ejected_s"] = np.where((mothers > 0) & (own >= 0.5), seen - age, np.nan)
     return told
 
 

@@ -17,6 +17,9 @@ from corroscope.tracking.timeline import Timeline
 LEAST_AREA_PX: Final = 8.0
 """Area that a pit must reach; smaller ones cannot be told from particles."""
 
+RIM_PX: Final = 2.0
+"""So near to the rim of the picture a pit is taken to go on beyond it."""
+
 LASTING: Final = 0.2
 """Share of the run that a pit must grow for to be stable, if no time in seconds is given."""
 
@@ -42,6 +45,7 @@ def follow_pits(
     lasting_s: float | None = None,
     lasting_share: float = LASTING,
     least_area_px: float = LEAST_AREA_PX,
+    shape: tuple[int, int] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Follow pits, from the dark regions of every frame.
 
@@ -68,6 +72,9 @@ def follow_pits(
         That share, where no time is given or times are unknown.
     least_area_px
         Pits that never reach it are left out.
+    shape
+        Height and width of a frame: from where its rim cuts a pit off, no law is fitted; None if
+        nothing is cut off.
 
     Returns
     -------
@@ -118,7 +125,7 @@ def follow_pits(
     if len(known) == 0:
         return _tables([], [], course)
     spots = link_spots(known)
-    rows = known.assign(spot=spots.spot)
+    rows = known.assign(spot=spots.spot, cut=_cut_off(known, shape))
     rows["area"] = rows["soft_area_px"] / depths_of(rows)
     grows, larger = find_growing(rows, spots.into, course, least_area_px)
     # Depths are those of what turned out to be pits, not of particles.
@@ -181,6 +188,9 @@ def _pits(rows: pd.DataFrame, grouped: Grouped, course: Timeline) -> list[_Pit]:
         merged[younger] = (older, frame)
         for pit in (a, b):
             until.setdefault(pit, frame)
+    for name, frames in rows[rows["cut"]].groupby("pit")["frame"]:
+        cut = int(frames.min())
+        until[int(str(name))] = min(until.get(int(str(name)), cut), cut)
     pits = []
     for name, part in rows.groupby("pit"):
         main = int(str(name))
@@ -204,6 +214,21 @@ def _pits(rows: pd.DataFrame, grouped: Grouped, course: Timeline) -> list[_Pit]:
             )
         )
     return pits
+
+
+def _cut_off(rows: pd.DataFrame, shape: tuple[int, int] | None) -> NDArray[np.bool_]:
+    """Whether openings reach the rim of what frame and reference both show."""
+    cut = np.zeros(len(rows), bool)
+    if shape is None:
+        return cut
+    for axis, low, high, size in (
+        ("y", "top", "bottom", shape[0]),
+        ("x", "left", "right", shape[1]),
+    ):
+        moved = (rows[f"{axis}_px"] - rows[f"{axis}_ref_px"]).to_numpy(np.float64)
+        cut |= rows[f"bbox_{low}_px"].to_numpy() <= np.maximum(moved, 0) + RIM_PX
+        cut |= rows[f"bbox_{high}_px"].to_numpy() >= size + np.minimum(moved, 0) - RIM_PX
+    return cut
 
 
 def _law(pit: _Pit, course: Timeline) -> Growth | None:

@@ -74,7 +74,9 @@ def summarise_tracks(
                 "displacement_px": float(np.hypot(dy, dx)),
                 "speed_px_s": _median(speed),
                 "direction_deg": float(np.degrees(np.arctan2(-dy, dx))) if dy or dx else np.nan,
-                "settled_s": time_s[np.argmax(settled)] if settled[-1] else np.nan,
+                "settled_s": (
+                    time_s[np.flatnonzero(np.r_[True, ~settled])[-1]] if settled[-1] else np.nan
+                ),
                 "merged_into": merged_into.get(number, 0),
                 "quality": quality[number],
                 "pit": 0,

@@ -14,6 +14,9 @@ from corroscope.tracking.linking import Links, Sightings, link_sightings
 from corroscope.tracking.motion import Motion
 from corroscope.tracking.trackmeasures import AFLOAT, SETTLED, place_names, summarise_tracks
 
+STILL_PX: Final = 1.5
+"""A step of less is none: centroids of what rests move by less."""
+
 
 class TrackingError(CorroscopeError):
     """Tables of particles and frames that do not fit together."""
@@ -231,6 +234,11 @@ def _tracks(rows: pd.DataFrame, clumped: Clumped, links: Links, times_known: boo
     # Whether it was at rest is known best from the step that follows.
     follows = links.after[clumped.sighting]
     rest = np.where(follows >= 0, links.stays[follows], links.at_rest[clumped.sighting]) > 0.5
+    step = pd.Series(np.hypot(table["step_y_px"], table["step_x_px"]))
+    been = pd.Series(rest).groupby(table["track"].to_numpy()).cummax().to_numpy(bool)
+    # Doubt for a moment is no flight: it rested before, and has not moved.
+    still = (step < STILL_PX) & ~(step.groupby(table["track"]).shift(-1) >= STILL_PX)
+    rest = rest | (been & still.to_numpy(bool))
     table["state"] = np.where(rest, SETTLED, AFLOAT)
     return table[[c.name for c in TRACKS]].astype({c.name: c.dtype for c in TRACKS})
 

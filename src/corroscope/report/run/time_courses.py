@@ -183,6 +183,16 @@ def births(page: RunPage) -> list[Drawing | Markup]:
     if pits.empty:
         return [paragraph("No pit was found.")]
     course = page.course
+    # What was open in the first frame that shows anything was born before, nobody knows when.
+    before = pits["born_s"].isna() & (pits["born_frame"] <= page.segmented["frame"].min())
+    there = int(before.sum())
+    pits = pits[~before]
+    if pits.empty:
+        return [
+            paragraph(
+                f"{of(there, 'pit was', 'pits were')} open from the beginning, none was born."
+            )
+        ]
     when = course.of_rows(pits, "born_s", "born_frame")
     order = np.argsort(when, kind="stable")
     pits, when = pits.iloc[order], when[order]
@@ -205,6 +215,8 @@ def births(page: RunPage) -> list[Drawing | Markup]:
     axes.set(xlabel=course.label, ylabel="pits born", xlim=course.limits)
     count_scale(axes)
     with_grid(axes)
+    if there:
+        told.append(f"{there} more open from the beginning")
     if told:
         figure.legend(loc="outside upper left", ncols=4)
     said = (
