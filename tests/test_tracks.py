@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from corroscope.errors import TrackingError
 from corroscope.scoring.tracks import Points, score_tracks
 from corroscope.tables import PARTICLES, TRACK_SUMMARY, TRACKS
 from corroscope.tracking.assignment import TRUSTED, best_links, link_probabilities
 from corroscope.tracking.trackmeasures import mean_squared_displacement
-from corroscope.tracking.tracks import TrackingError, follow_particles
+from corroscope.tracking.tracks import follow_particles
 
 PLACE = ["y_ref_px", "x_ref_px"]
 SIZE_PX = 400

@@ -12,6 +12,7 @@ with code 2::
     ├── BundleError         a model bundle that is missing, incomplete or altered
     ├── EngineError         an inference engine that is unknown or cannot run here
     ├── CurrentError        a record of current that cannot be read, or does not fit the frames
+    ├── TrackingError       tables of particles and frames that do not fit together
     ├── StudioError         a studio that cannot be opened, or is asked what it does not serve
     ├── SettingsError       a setting outside its range
     ├── OutputError         an output that cannot be written, or would overwrite another
@@ -57,6 +58,10 @@ class EngineError(CorroscopeError):
 
 class CurrentError(CorroscopeError):
     """A record of current that cannot be read, or that does not belong to the frames."""
+
+
+class TrackingError(CorroscopeError):
+    """Tables of particles and frames that do not fit together."""
 
 
 class StudioError(CorroscopeError):

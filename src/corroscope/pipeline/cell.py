@@ -246,8 +246,8 @@ def _volumes(
     seen_s = time_s[known["born_frame"].to_numpy(np.int64)]
     if (known["born_s"].isna().to_numpy() & (seen_s <= float(births.min()))).any():
         remarks.append(
-            "Charge and volume are not compared: a pit whose birth is not known was open before the "
-            "first that is, so that there is no passive current."
+            "Charge and volume are not compared: a pit whose birth is not known was open before "
+            "the first that is, so that there is no passive current."
         )
         return None
     try:

@@ -16,7 +16,7 @@ SMALL: Final = 0.1
 TOGETHER: Final = 2
 """Frames between the first sights of openings that are taken for lobes of one birth."""
 
-SOON: Final = 0.2
+SOON: Final = 0.1
 """The same as a share of their age."""
 
 GROWN: Final = 1.5
@@ -141,8 +141,10 @@ def _is_part(own: pd.DataFrame, main: pd.DataFrame, joined: bool) -> bool:
     apart = float(np.hypot(ours.y - theirs.y, ours.x - theirs.x))
     radius = np.sqrt((ours.area + theirs.area) / np.pi)
     begun = int(own["frame"].iloc[0]), int(main["frame"].iloc[0])
-    # What opens slowly is seen late: the later it is judged, the more frames may lie between.
-    together = abs(begun[0] - begun[1]) <= max(TOGETHER, SOON * (last - min(begun)))
+    # What opens slowly is seen late: the later it is judged, the more frames may lie between, if
+    # the two have become one hole.
+    allowed = max(1.0, SOON * (last - min(begun))) if joined else 1.0
+    together = abs(begun[0] - begun[1]) <= allowed
     if together and (joined or apart <= 2 * radius + 2):
         return True
     if ours.area >= SMALL * theirs.area:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from corroscope.errors import CorroscopeError
+from corroscope.errors import TrackingError
 from corroscope.tables import PARTICLES, TRACK_SUMMARY, TRACKS
 from corroscope.tracking.clumps import Clumped, resolve_clumps
 from corroscope.tracking.learning_motion import expected_births, guess_motion, learn_motion
@@ -16,10 +16,6 @@ from corroscope.tracking.trackmeasures import AFLOAT, SETTLED, place_names, summ
 
 STILL_PX: Final = 1.5
 """A step of less is none: centroids of what rests move by less."""
-
-
-class TrackingError(CorroscopeError):
-    """Tables of particles and frames that do not fit together."""
 
 
 SWEEPS: Final = 4

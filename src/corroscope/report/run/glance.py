@@ -68,7 +68,7 @@ def what_is_unknown(page: RunPage) -> list[str]:
         told.append(
             "The current cannot be laid beside the frames: "
             + (
-                "it has no sample while frames were taken, or the clocks could not be brought together."
+                "it has no sample while frames were taken, or the clocks could not be matched."
                 if page.course.timed
                 else "the times of the frames are not known."
             )
