@@ -123,7 +123,9 @@ def judge(folder: Path) -> Iterator[pd.DataFrame]:
     tracked = follow_particles(true_particles(truth), followed.frames, followed.pits)
     yield scored(truth, Followed(*tracked, *followed[2:])).assign(basis="true particles, pits")
     frames = pd.read_parquet(folder / "result" / "frames.parquet")
-    found_pits = follow_pits(openings(folder / "made" / "frames", frames), frames)
+    images = folder / "made" / "frames"
+    shape = imread(images / str(frames["image"].iloc[0])).shape
+    found_pits = follow_pits(openings(images, frames), frames, shape=shape)
     yield scored(
         truth,
         Followed(*follow_particles(true_particles(truth), frames, found_pits[0]), *found_pits,
