@@ -1,7 +1,8 @@
 """The files that tell how far a training is."""
 
 import json
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ from corroscope.learning.progress import (
     status,
     write_epochs,
 )
+
+WORK = """
+import sys, time
+from pathlib import Path
+from corroscope.learning.progress import at_work
+with at_work(Path(sys.argv[1])):
+    print("begun", flush=True)
+    time.sleep(600)
+"""
 
 
 def test_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,22 +76,15 @@ def test_a_full_disk_does_not_hide_what_went_wrong(
 
 
 def test_killed(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    begun = context.Event()
-    process = context.Process(target=_work, args=(tmp_path, begun))
-    process.start()
-    assert begun.wait(60)
-    assert status(tmp_path) == ("running", "")
-    process.kill()
-    process.join()
-    process.close()
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORK, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert status(tmp_path) == ("running", "")
+        process.kill()
     assert status(tmp_path) == ("stopped", "its process was killed")
-
-
-def _work(folder: Path, begun: "multiprocessing.synchronize.Event") -> None:
-    with at_work(folder):
-        begun.set()
-        multiprocessing.Event().wait()
 
 
 def test_finished(tmp_path: Path) -> None:
