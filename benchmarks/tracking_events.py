@@ -6,11 +6,13 @@ Synthetic runs at three densities, frames 1 s and 0.1 s apart. Each run is judge
 true particles with true tracks and pits; true particles, tracked, with true pits; true particles
 and pits that were followed; and all as found by the shipped network.
 
-Truth: products that are seen with at least 7 px in some frame; pits that open at least 20 px². An
-event is right if it is of the same kind, about the same track or pit, at most one frame off. A
-found track is of the true one that has most of its points (within 5 px); tracks of products that
-are there but never seen with 7 px are left out. A mother is right if it is that of the true track;
-by hole, pits of which one's centre lies in the other's mouth at the end count as one.
+Truth: products that are seen with at least 7 px in some frame; pits that open at least 20 px².
+Pits whose centre is beyond the rim of the picture are left out with all that they eject: what
+comes from there enters, and is not seen to be ejected. An event is right if it is of the same
+kind, about the same track or pit, at most one frame off. A found track is of the true one that has
+most of its points (within 5 px); tracks of products that are there but never seen with 7 px are
+left out. A mother is right if it is that of the true track; by hole, pits of which one's centre
+lies in the other's mouth at the end count as one.
 """
 
 import argparse
@@ -63,6 +65,16 @@ class Truth(NamedTuple):
     pits: pd.DataFrame
     events: pd.DataFrame
     frames: pd.DataFrame
+    shape: tuple[int, int]
+    """Height and width of a frame."""
+
+    @property
+    def beyond(self) -> set[int]:
+        """Pits whose centre is beyond the rim of the picture."""
+        last = self.pits.groupby("pit")[["y_ref_px", "x_ref_px"]].last()
+        centre = last.to_numpy(float)
+        within = np.all((centre >= 0) & (centre < np.array(self.shape)), axis=1)
+        return set(last.index.to_numpy()[~within].tolist())
 
     @property
     def seen(self) -> pd.DataFrame:
@@ -117,15 +129,15 @@ def judge(folder: Path) -> Iterator[pd.DataFrame]:
     """Scores of one run, on what is true and on what is found, a row for each kind and basis."""
     read = {name: pd.read_parquet(folder / "made" / "truth" / f"{name}.parquet")
             for name in ("tracks", "pits", "events", "frames")}  # fmt: skip
-    truth = Truth(**read)
+    images = folder / "made" / "frames"
+    shape = imread(images / str(read["frames"]["image"].iloc[0])).shape
+    truth = Truth(**read, shape=(int(shape[0]), int(shape[1])))
     followed = true_run(truth)
     yield scored(truth, followed).assign(basis="true tracks and pits")
     tracked = follow_particles(true_particles(truth), followed.frames, followed.pits)
     yield scored(truth, Followed(*tracked, *followed[2:])).assign(basis="true particles, pits")
     frames = pd.read_parquet(folder / "result" / "frames.parquet")
-    images = folder / "made" / "frames"
-    shape = imread(images / str(frames["image"].iloc[0])).shape
-    found_pits = follow_pits(openings(images, frames), frames, shape=shape)
+    found_pits = follow_pits(openings(images, frames), frames, shape=truth.shape)
     yield scored(
         truth,
         Followed(*follow_particles(true_particles(truth), frames, found_pits[0]), *found_pits,
@@ -145,8 +157,8 @@ def scored(truth: Truth, run: Followed) -> pd.DataFrame:
     last = truth.pits.sort_values("frame").groupby("pit").last().reset_index()
     which_pit = true_pit_of(last, run.pit_summary)
     which_track = true_track_of(truth.tracks, run.tracks)
-    large = set(last.loc[last["area_px"] >= LEAST_PIT_PX, "pit"])
-    counted = set(truth.seen["track"])
+    large = set(last.loc[last["area_px"] >= LEAST_PIT_PX, "pit"]) - truth.beyond
+    counted = set(truth.seen.loc[~truth.seen["pit"].isin(truth.beyond), "track"])
     of_pit = ~truth.events["event"].isin(["ejection"])
     true = truth.events[
         np.where(of_pit, truth.events["pit"].isin(large), truth.events["track"].isin(counted))
@@ -155,7 +167,7 @@ def scored(truth: Truth, run: Followed) -> pd.DataFrame:
         pit=events["pit"].map(which_pit).fillna(0).astype(int),
         track=events["track"].map(which_track).fillna(0).astype(int),
     )
-    # Neither right nor wrong: what is there, but too small to count.
+    # Neither right nor wrong: what is there, but too small to count or from beyond the rim.
     small = (events["event"] == "ejection") & (events["track"] > 0)
     small &= ~events["track"].isin(counted)
     small |= (events["event"] != "ejection") & (events["pit"] > 0) & ~events["pit"].isin(large)

@@ -201,6 +201,25 @@ def test_ejection_is_told_between_the_frame_before_and_the_first() -> None:
     assert (ago < 1.5).mean() > 0.95
 
 
+@pytest.mark.parametrize("seed", [0, 2, 4])
+def test_few_short_flights_are_not_all_taken_to_be_seen_a_frame_late(seed: int) -> None:
+    # A slower law with all of them a frame older fits such a run just as well.
+    rng = np.random.default_rng(seed)
+    rim, pit, time = np.sqrt(80 / np.pi), (300.0, 300.0, 1.0, np.nan), np.arange(40.0)
+    places: list[list[tuple[float, float, float]]] = []
+    for _ in range(60):
+        at, heading = rng.uniform(1, 36), rng.uniform(0, 2 * np.pi)
+        rate, lands = 4000 * np.exp(rng.normal(0, 0.8)), at + rng.exponential(2.5)
+        track: list[tuple[float, float, float]] = []
+        for frame in range(int(np.ceil(at)), min(int(np.ceil(at)) + 4, 40)):
+            r = np.sqrt(rim**2 + rate * (min(frame, lands) - at))
+            y, x = rng.normal(0, 2.5 if frame < lands else 0.5, 2)
+            track.append((frame, 300 + r * np.sin(heading) + y, 300 + r * np.cos(heading) + x))
+        places.append(track)
+    told = find_mothers(*run_of(places, [pit], time))
+    assert (told["first_s"] - told["ejected_s"] <= 1).mean() > 0.9
+
+
 def test_without_pits_nothing_has_a_mother() -> None:
     tables, _ = simulate(PITS, 5, np.random.default_rng(7))
     told = find_mothers(tables[0], tables[1], tables[2].iloc[:0], tables[3].iloc[:0], tables[4])

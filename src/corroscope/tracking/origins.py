@@ -26,6 +26,9 @@ POWERS: Final = (1.0, 2.0, 3.0)
 """Laws of outflow that are tried; that which fits all tracks best is taken."""
 ROUNDS: Final = (4, 6)
 """Rounds of learning with each law, and more with the best; then hardly anything changes."""
+ALERT: Final = 20.0
+"""Ejections that the prior of `Outflow.late` is worth. Without it, a slow law by which everything
+is seen a frame late can fit a few dozen tracks as well as the right law does."""
 CHUNK: Final = 1000
 """Tracks weighed at once, which bounds the memory."""
 
@@ -70,7 +73,7 @@ class _State(NamedTuple):
     came: Companions
     belief: Belief
     value: float
-    """Logarithm of the likelihood."""
+    """Logarithm of the likelihood and of the prior."""
 
 
 class _Given(NamedTuple):
@@ -89,6 +92,8 @@ class _Given(NamedTuple):
     surface_s: float
     """Area times duration."""
     interval_s: float
+    late: Floats
+    """What is expected of `Outflow.late`, from how often particles are missed later on."""
 
 
 def weigh_origins(
@@ -131,7 +136,7 @@ def weigh_origins(
     start = _start(seen, tracks, summary)
     step = _first_steps(step, seen, summary, number, pitside)
     returns = find_returns(summary, step, step_frames, clock.frame, start.rest_px2)
-    given = _given(seen, number, pitside, returns, clock)
+    given = _given(seen, number, pitside, returns, clock, start.late)
     tried = [_learn(given, _first(given, start, power), ROUNDS[0]) for power in POWERS]
     best = max(tried, key=lambda state: state.value)
     return _learn(given, best, ROUNDS[1]).belief
@@ -187,6 +192,7 @@ def _given(
     pits: Pitside,
     returns: Reappearances,
     clock: Clock,
+    late: Floats,
 ) -> _Given:
     """Put together what does not change in learning."""
     apart = seen.place_px[:, None, 0] - pits.place_px
@@ -203,6 +209,7 @@ def _given(
         exposure=_exposure(numbers, number, pits, clock),
         surface_s=_surface_px2(seen, pits) * duration,
         interval_s=clock.interval_s,
+        late=late,
     )
 
 
@@ -263,15 +270,18 @@ def _round(given: _Given, state: _State) -> _State:
     counts = np.bincount(given.row.ravel(), (ejected - followed).ravel(), len(state.rate))
     usual = float(counts.sum()) / max(float(given.exposure.sum()), given.interval_s)
     window_s = np.diff(seen.before_s, prepend=0.0, axis=1)
+    alert = float(ALERT * given.late @ np.log(state.flow.late / state.flow.late.sum()))
     return _State(
-        flow=_relearnt(state.flow, flights, ejected, still, returned + strays, window_s),
+        flow=_relearnt(
+            state.flow, flights, ejected, still, returned + strays, window_s, given.late
+        ),
         # One pit's rate is drawn towards that of all, by as much as one ejection can.
         rate=(counts + 1) / (given.exposure + 1 / max(usual, 1e-12)),
         stray=float(strays.sum() + 0.5) / given.surface_s,
         back=float(np.clip((returned.sum() + 0.5) / len(returned), 1e-4, 1.0)),
         came=learn_companions(number, ejected, followed, born, given.angle, window, state.came),
         belief=Belief(number, ejected, returned, strays, flights.age_s, given.returns),
-        value=float(total.sum()),
+        value=float(total.sum()) + alert,
     )
 
 
@@ -298,6 +308,7 @@ def _relearnt(
     still: Floats,
     others: Floats,
     window_s: Floats,
+    late: Floats,
 ) -> Outflow:
     """The law of outflow that fits what is now believed; a little of the old one is kept."""
     weight = float(ejected.sum()) + 1e-9
@@ -307,7 +318,7 @@ def _relearnt(
     course = (ejected[..., None] * flights.courses).sum((0, 1))
     lands, goes_on = float(course[1:-1].sum()), float(course[1:] @ np.arange(STEPS + 1))
     enough = weight > 5
-    came = (ejected[..., None] * flights.windows).sum((0, 1)) + 2 * flow.late
+    came = (ejected[..., None] * flights.windows).sum((0, 1)) + ALERT * late
     often = came / (window_s.mean(0) / window_s[:, 0].mean())
     return flow._replace(
         log_rate=mean if enough else flow.log_rate,
