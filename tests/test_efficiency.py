@@ -218,7 +218,7 @@ def evaluation(folder: Path) -> Path:
     pd.concat(parts).to_csv(folder / "particles.csv", index=False)
     manifest = {
         "bundle": {"network_sha256": "ab"},
-        "settings": {"threshold": 0.4, "min_area_px": 7},
+        "settings": {"threshold": 0.4, "min_area_px": 7, "tta": False},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
@@ -226,7 +226,9 @@ def evaluation(folder: Path) -> Path:
 
 def test_an_evaluation_is_read(tmp_path: Path) -> None:
     efficiency, settings = read_efficiency(evaluation(tmp_path))
-    assert settings == {"threshold": 0.4, "min_area_px": 7, "network_sha256": "ab"}
+    assert settings == {
+        "threshold": 0.4, "min_area_px": 7, "tta": False, "network_sha256": "ab",
+    }  # fmt: skip
     pooled = efficiency.counts.sum(axis=0)
     assert len(efficiency.counts) == 8
     assert pooled[1:].sum() == 160

@@ -17,7 +17,12 @@ from corroscope.errors import DatasetError, FrameError, MissingExtraError, Setti
 from corroscope.frames.contrast import relative_contrast
 from corroscope.learning.augment import change_light, random_pose
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
-from corroscope.learning.losses import LossWeights, deep_supervision_loss, segmentation_loss
+from corroscope.learning.losses import (
+    LossWeights,
+    deep_supervision_loss,
+    particle_weights,
+    segmentation_loss,
+)
 from corroscope.learning.networks import build_network, geometry
 from corroscope.learning.paste import RIM_PX, Sprite, cut_sprites, paste_particle
 from corroscope.learning.settings import Augmentation, TrainSettings, make_settings
@@ -321,6 +326,40 @@ def test_focal_loss_can_be_learnt_from_where_nothing_is_wrong() -> None:
         segmentation_loss(logits, target, LossWeights(0.5, focal_gamma=0.4)).backward()
         assert logits.grad is not None
         assert bool(torch.isfinite(logits.grad).all())
+
+
+def test_balance_weighs_particles_more_alike() -> None:
+    target = torch.zeros(2, 1, 16, 16)
+    target[0, 0, 1:3, 1:3] = 1  # 4 px
+    target[0, 0, 6:12, 6:12] = 1  # 36 px
+    target[1, 0, 2:5, 2:5] = 1  # 9 px
+    target[1, 0, 10:, 10:] = -1  # unknown
+    inside = target == 1
+    for balance in (0.0, 0.5, 1.0):
+        weights = particle_weights(target, balance)
+        assert torch.allclose(weights[inside].sum(), torch.tensor(49.0))
+        assert bool((weights[~inside] == 1).all())
+        sums = [weights[0, 0, :3, :3], weights[0, 0, 6:12, 6:12], weights[1, 0, 2:5, 2:5]]
+        small, large, middle = (float(part[part != 1].sum()) for part in sums)
+        if balance == 1:
+            assert np.allclose([small, large, middle], 49 / 3)
+        elif balance == 0.5:
+            assert np.allclose([large / small, middle / small], [3, 1.5])
+
+
+def test_balance_makes_a_missed_small_particle_cost_more() -> None:
+    target = torch.zeros(1, 1, 32, 32)
+    target[..., 2:5, 2:5] = target[..., 10:22, 10:22] = 1
+    missed = 20 * target - 10
+    missed[..., 2:5, 2:5] = -10
+    for dice in (0.0, 1.0):
+        plain, balanced = (
+            float(segmentation_loss(missed, target, LossWeights(dice, balance=balance)))
+            for balance in (0.0, 0.5)
+        )
+        assert balanced > 1.5 * plain
+        right = segmentation_loss(20 * target - 10, target, LossWeights(dice, balance=0.5))
+        assert float(right) < 0.02
 
 
 def test_supervision_is_deep() -> None:

@@ -75,6 +75,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="auto", help="f32, bf16, or auto (default): bf16 where there is some"
     )
+    parser.add_argument(
+        "--tta", action="store_true", help="average over turned and mirrored frames, 8 times slower"
+    )
 
 
 def _add_segment(parser: argparse.ArgumentParser) -> None:

@@ -141,6 +141,7 @@ def do_evaluate(chosen: argparse.Namespace) -> None:
         trained_on=chosen.trained_on,
         engine=chosen.engine,
         precision=chosen.precision,
+        tta=chosen.tta,
     )
     _print_scores(metrics)
     if metrics["agreement"] is not None:

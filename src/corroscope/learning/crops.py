@@ -34,7 +34,9 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
 
     So the crops are the same whether training ran through or was killed and resumed,
     and whichever process draws them. The target is 1 in particles, 0 elsewhere and `IGNORED`
-    where nothing is to be learnt; no particle is pasted there, and none is taken from there.
+    where nothing is to be learnt; no particle is pasted there, and none is taken from there. With
+    `TrainSettings.soft_rim_px` it rises from 0 to 1 over the rim of a particle, since nobody can
+    tell to the pixel where one ends.
 
     Pairs of synthetic runs are made anew unless ``synthetic`` has those of these settings.
     """
@@ -125,6 +127,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         target: NDArray[np.float32],
     ) -> tuple[Tensor, Tensor]:
         planes = network_input(crop, reference, CONTRAST_SCALE, self._settings.channels)
+        target = soften(target, self._settings.soft_rim_px)
         return torch.from_numpy(planes), torch.from_numpy(target)[None]
 
 
@@ -170,6 +173,35 @@ def contrasts(patches: Sequence[Patch], settings: TrainSettings) -> Recent[NDArr
         In the same order.
     """
     return Recent(len(patches), partial(_contrast, patches, settings.background_sigma_px))
+
+
+def soften(target: NDArray[np.float32], sd_px: float) -> NDArray[np.float32]:
+    """Let a target rise over the rims of particles; what is ignored stays so.
+
+    Parameters
+    ----------
+    target
+        ``(height, width)``, 1 in particles, 0 elsewhere, `IGNORED` where nothing is known.
+    sd_px
+        SD of the blur, in px; 0 for none.
+
+    Returns
+    -------
+    ndarray of float32
+        ``(height, width)``.
+
+    Examples
+    --------
+    >>> target = np.zeros((5, 7), np.float32)
+    >>> target[:, 3:] = 1
+    >>> soften(target, 0.6)[2].round(2).tolist()
+    [0.0, 0.0, 0.17, 0.83, 1.0, 1.0, 1.0]
+    """
+    if sd_px == 0:
+        return target
+    unknown = target < 0
+    blurred = cv2.GaussianBlur(np.where(unknown, 0, target), (0, 0), sd_px)
+    return np.where(unknown, np.float32(IGNORED), blurred)
 
 
 def _contrast(

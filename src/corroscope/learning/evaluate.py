@@ -35,6 +35,7 @@ def evaluate(
     trained_on: str | Path | None = None,
     engine: EngineName = "openvino",
     precision: Precision = "auto",
+    tta: bool = False,
 ) -> dict[str, Any]:
     """Score a bundle on annotated patches, at its own threshold and smallest area.
 
@@ -55,6 +56,8 @@ def evaluate(
         if only in part or at another time, are told apart.
     engine, precision
         As in `corroscope.segmentation.engines.start_engine`.
+    tta
+        Average over the eight ways in which a frame can lie, at eight times the cost.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def evaluate(
     bundle = load_bundle(model)
     patches = read_dataset(dataset)
     trained = None if trained_on is None else read_dataset(trained_on, annotated_only=True)
-    segmenter = Segmenter(bundle, engine=engine, precision=precision)
+    segmenter = Segmenter(bundle, engine=engine, precision=precision, tta=tta)
     folder = output_folder(out)
     found = judge_bundle(dataset, patches, trained, segmenter)
     metrics = summarise(found)
@@ -92,6 +95,7 @@ def evaluate(
             "engine": segmenter.engine.name,
             "device": segmenter.engine.device,
             "precision": segmenter.engine.precision,
+            "tta": tta,
             "threshold": segmenter.threshold,
             "min_area_px": segmenter.min_area_px,
         },

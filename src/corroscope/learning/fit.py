@@ -109,7 +109,7 @@ class Fitting(lightning.LightningModule):
         """Loss of one batch of crops."""
         crops, targets = batch
         s = self.settings
-        weights = LossWeights(s.dice_weight, s.missed_weight, s.focal_gamma)
+        weights = LossWeights(s.dice_weight, s.missed_weight, s.focal_gamma, s.balance)
         loss = deep_supervision_loss(self(crops), targets, weights)
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss

@@ -90,6 +90,12 @@ class TrainSettings(BaseModel):
     focal_gamma: float = Field(
         0.0, ge=0, le=5, description="how much less well recognised pixels count; 0: all alike"
     )
+    balance: Probability = Field(
+        0.0, description="how much small particles are made up for: 0 all pixels alike, 1 particles"
+    )
+    soft_rim_px: float = Field(
+        0.0, ge=0, le=3, description="SD by which the rims of annotated particles are blurred"
+    )
     foreground: float = Field(0.006, gt=0, lt=1, description="expected particle fraction")
     folds: int = Field(5, ge=2, le=100, description="one of so many surface folds validates")
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of weights, crops and their order")

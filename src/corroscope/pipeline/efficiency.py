@@ -78,8 +78,14 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
         "network_sha256": segmenter.bundle.card.network_sha256,
         "threshold": segmenter.threshold,
         "min_area_px": segmenter.min_area_px,
+        "tta": segmenter.tta,
     }
-    names = {"network_sha256": "network", "threshold": "threshold", "min_area_px": "smallest area"}
+    names = {
+        "network_sha256": "network",
+        "threshold": "threshold",
+        "min_area_px": "smallest area",
+        "tta": "test-time augmentation",
+    }
     other = [
         f"{names[name]} {_short(settings[name])}, not {_short(value)}"
         for name, value in used.items()
@@ -104,7 +110,9 @@ def _read_shipped(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
         counts[at] = table["count"]
         field_px = np.full(len(counts), float(facts["field_px"]))
         efficiency = Efficiency(edges, counts, str(facts["source"]), field_px)
-        settings = {name: facts[name] for name in ("network_sha256", "threshold", "min_area_px")}
+        settings = {
+            name: facts[name] for name in ("network_sha256", "threshold", "min_area_px", "tta")
+        }
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())
         raise BundleError(
@@ -122,7 +130,9 @@ def _read_evaluation(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
             usecols=["image", "cluster", "seen_in_training", "tainted", *_PIXELS],
         )
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        settings = {name: manifest["settings"][name] for name in ("threshold", "min_area_px")}
+        settings = {
+            name: manifest["settings"][name] for name in ("threshold", "min_area_px", "tta")
+        }
         settings["network_sha256"] = manifest["bundle"]["network_sha256"]
         judged = judged.astype({"area_px": "float64", "matched_iou_30": "bool"})
         judged = judged.merge(images, on="image", how="inner", validate="many_to_one")

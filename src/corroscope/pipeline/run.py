@@ -54,6 +54,7 @@ def run(
     pixel_size: float | None = None,
     engine: EngineName = "openvino",
     precision: Precision = "auto",
+    tta: bool = False,
     threshold: float | None = None,
     min_area: int | None = None,
     flat: str | Path | None = None,
@@ -97,6 +98,8 @@ def run(
         Side of a pixel in µm. Only with it the table has columns in µm.
     engine, precision
         As in `corroscope.segmentation.engines.start_engine`.
+    tta
+        Average over the eight ways in which a frame can lie, at eight times the cost.
     threshold, min_area
         Probability of a particle's pixels and smallest particle in pixels; the
         bundle's own if None.
@@ -153,6 +156,7 @@ def run(
         load_bundle(model),
         engine=engine,
         precision=precision,
+        tta=tta,
         threshold=threshold,
         min_area_px=min_area,
     )
@@ -205,6 +209,7 @@ def _asked(segmenter: Segmenter, choice: Choice, picture: Reference) -> dict[str
         "smallest area": segmenter.min_area_px,
         "engine": segmenter.engine.name,
         "precision": segmenter.engine.precision,
+        "tta": segmenter.tta,
         "reference": f"{choice.kind}:{choice.frames} {digest[:16]}",
     }
 

@@ -45,6 +45,7 @@ def segment(
     pixel_size: float | None = None,
     engine: EngineName = "openvino",
     precision: Precision = "auto",
+    tta: bool = False,
     threshold: float | None = None,
     min_area: int | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -70,6 +71,8 @@ def segment(
         Side of a pixel in µm. Only with it the table has columns in µm.
     engine, precision
         As in `corroscope.segmentation.engines.start_engine`.
+    tta
+        Average over the eight ways in which a frame can lie, at eight times the cost.
     threshold, min_area
         Probability of a particle's pixels and smallest particle in pixels; the
         bundle's own if None.
@@ -107,6 +110,7 @@ def segment(
         load_bundle(model),
         engine=engine,
         precision=precision,
+        tta=tta,
         threshold=threshold,
         min_area_px=min_area,
     )
@@ -126,6 +130,7 @@ def segment(
             "engine": segmenter.engine.name,
             "device": segmenter.engine.device,
             "precision": segmenter.engine.precision,
+            "tta": tta,
             "threshold": segmenter.threshold,
             "min_area_px": segmenter.min_area_px,
             "pixel_size_um": pixel_size,

@@ -13,6 +13,7 @@ from corroscope.segmentation.engines import EngineName, Precision, start_engine
 from corroscope.segmentation.inputs import network_input
 from corroscope.segmentation.particles import find_particles, measure_particles
 from corroscope.segmentation.tiles import run_tiled
+from corroscope.segmentation.tta import average_over_ways
 
 SMALLEST_FRAME_PX: Final = 16
 """Shortest side of a frame that can be segmented."""
@@ -55,6 +56,8 @@ class Segmenter:
         What `load_bundle` gave; without it, the bundle that comes with corroscope.
     engine, precision
         As in `corroscope.segmentation.engines.start_engine`.
+    tta
+        Average over the eight ways in which a frame can lie, at eight times the cost.
     threshold
         Probability from which a pixel belongs to a particle; the bundle's own if None.
     min_area_px
@@ -81,6 +84,7 @@ class Segmenter:
         *,
         engine: EngineName = "openvino",
         precision: Precision = "auto",
+        tta: bool = False,
         threshold: float | None = None,
         min_area_px: int | None = None,
     ) -> None:
@@ -92,6 +96,7 @@ class Segmenter:
             raise SettingsError(f"threshold {self.threshold:g}: must lie between 0 and 1")
         if self.min_area_px < 1:
             raise SettingsError(f"min_area_px {self.min_area_px}: must be 1 or more")
+        self.tta = tta
         self.engine = start_engine(self.bundle, engine, precision)
 
     @property
@@ -173,7 +178,6 @@ class Segmenter:
         SettingsError
             If there is a reference and the network sees single frames only.
         """
-        card = self.bundle.card
         if reference is not None:
             self.require_comparing()
         if reference is not None and reference.shape != contrast.shape:
@@ -181,6 +185,14 @@ class Segmenter:
                 f"reference of shape {reference.shape} for a frame of {contrast.shape}; give one "
                 "of the same size"
             )
+        if self.tta:
+            return average_over_ways(self._probability, contrast, reference)
+        return self._probability(contrast, reference)
+
+    def _probability(
+        self, contrast: NDArray[np.float32], reference: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        card = self.bundle.card
         sees = card.receptive_field_px
         margin = UNBOUNDED_MARGIN_PX if sees is None else sees
         planes = network_input(contrast, reference, card.contrast_scale, card.channels)
