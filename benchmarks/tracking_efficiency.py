@@ -3,7 +3,8 @@
     python benchmarks/tracking_efficiency.py [--seeds N [N …]]
 
 Synthetic runs of seeds that the shipped table of detection efficiency has not seen, at three
-densities; and with smaller, larger and fainter particles, shown apart. Truth: the products that can
+densities; with smaller, larger and fainter particles, shown apart; and with all of these varied as
+where the efficiency was measured, which is what its intervals are for. Truth: the products that can
 be seen in the last frame with at least the smallest area. ``bias`` is the sum of counts over that
 of truths, minus 1; ``mean_bias`` is its mean over runs
 that have any.
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from measure_efficiency import SIDE_PX, Case, judge_all
+from measure_efficiency import SIDE_PX, Case, judge_all, varied
 
 from corroscope.pipeline.efficiency import read_efficiency
 from corroscope.scoring.efficiency import Efficiency, correct_counts
@@ -26,6 +27,8 @@ OTHERS: Final[dict[str, dict[str, float]]] = {
     "smaller": {"radius": 0.8}, "larger": {"radius": 1.2}, "fainter": {"fainter": 0.8},
 }  # fmt: skip
 """By what they differ from the usual particles."""
+VARIED: Final = 40
+"""Runs with everything varied; their seeds go on from the last."""
 OF_OTHERS: Final = 4
 """One seed in so many is used for these."""
 
@@ -46,6 +49,8 @@ def measure(seeds: Sequence[int]) -> pd.DataFrame:
         for density, per_mpx in DENSITIES
         for seed in (seeds if kind == "as fitted" else seeds[::OF_OTHERS])
     ]
+    after = max(seeds) + 1
+    cases += [("varied", "all", varied(seed)) for seed in range(after, after + VARIED)]
     efficiency, _ = read_efficiency()
     judged = judge_all([case for *_, case in cases])
     rows = [
