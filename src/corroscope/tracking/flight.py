@@ -5,6 +5,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from corroscope.tracking.motion import START_PX
+
 Floats = NDArray[np.float64]
 
 STEPS: Final = 3
@@ -317,7 +319,8 @@ def _step_parts(
         time = (share * took)[:, None, None]
         ahead = (away[..., None] ** flow.power + rate * time) ** (1 / flow.power)
         square = (along[..., None] - (ahead - away[..., None])) ** 2 + across2[..., None]
-        variance = flow.rest_px2 + flow.spread_px2_s * time
+        start = START_PX * (ahead / away[..., None] - 1)
+        variance = flow.rest_px2 + flow.spread_px2_s * time + start**2
         fits = np.log(1 - flow.lost) - 0.5 * square / variance - np.log(TWO_PI * variance)
         parts.append(np.logaddexp(fits, lost))
     return np.stack(parts[::-1], axis=-1), square, np.exp(fits - parts[-1])

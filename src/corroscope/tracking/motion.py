@@ -30,6 +30,10 @@ SOURCES: Final = 3
 PUSHES: Final = np.linspace(-2.4, 2.4, 13)
 """Strengths of the flow that are tried, in SDs of their logarithm about the median."""
 
+START_PX: Final = 6.0
+"""SD of where particles leave a pit, about its centre, along each axis: mouths are not points, nor
+are centres of lacy ones known well."""
+
 FAR_PX: Final = 1e6
 """Where a pit is that is not there."""
 
@@ -298,8 +302,8 @@ def _out(
     width = motion.push_spread * (PUSHES[1] - PUSHES[0])
     between2 = (push * after / (2 * reached) * width) ** 2 / 12
     wider = reached / distance
-    along2 = noise2 * (1 + 1 / wider**2) + spread2 + between2
-    aside2 = noise2 * (1 + wider**2) + spread2
+    along2 = noise2 * (1 + 1 / wider**2) + spread2 + between2 + (START_PX * (1 - 1 / wider)) ** 2
+    aside2 = noise2 * (1 + wider**2) + spread2 + (START_PX * (wider - 1)) ** 2
     going[some, OUT:] = _log_normal_2d(along - reached, aside, along2, aside2).reshape(
         some.size, -1
     )
