@@ -78,6 +78,14 @@ def test_a_ring_as_of_a_bubble_is_no_pit() -> None:
     assert summary[["y_ref_px", "x_ref_px"]].to_numpy() == pytest.approx(np.array([[50, 60]]))
 
 
+def test_bubbles_that_outnumber_pits_are_none() -> None:
+    growth = law(3, scale=25, exponent=0.35)
+    rings = openings(*((20.0 + 40 * k, 120.0, growth) for k in range(5)), depth=0.6)
+    seen = pd.concat([openings((50, 60, law(2.5))), rings], ignore_index=True)
+    _, summary = follow_pits(seen, frames())
+    assert summary[["y_ref_px", "x_ref_px"]].to_numpy() == pytest.approx(np.array([[50, 60]]))
+
+
 def test_what_goes_away_was_no_pit() -> None:
     _, summary = follow_pits(
         openings((50, 60, lambda t: 10 * (t - 4) if 4 < t < 16 else 0.0)), frames()

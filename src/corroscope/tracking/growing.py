@@ -43,7 +43,7 @@ def find_growing(
     count = int(rows["spot"].max()) + 1
     grows, larger = np.zeros(count, bool), np.zeros(count, bool)
     wide = rows[rows["area_px"] >= RESOLVED_PX]
-    usual = float(wide.groupby("spot")["depth"].median().quantile(0.75)) if len(wide) else 0.0
+    usual = _usual_depth(wide)
     stays = _stays(rows, into, timeline)
     for name, part in rows.groupby("spot", sort=False):
         spot = int(str(name))
@@ -76,6 +76,16 @@ def find_growing(
         if area[-1] >= max(least_area_px, GROWN * area[0]):
             grows[spot] = _follows_a_law(together.index.to_numpy(np.int64), area, timeline)
     return grows, larger
+
+
+def _usual_depth(wide: pd.DataFrame) -> float:
+    """Depth that a quarter of all dark area exceeds: where pits are few, bubbles outnumber them."""
+    if not len(wide):
+        return 0.0
+    spots = wide.groupby("spot").agg(depth=("depth", "median"), area=("area", "max"))
+    spots = spots.sort_values("depth", kind="stable")
+    share = spots["area"].cumsum() / spots["area"].sum()
+    return float(spots["depth"].to_numpy()[int(np.searchsorted(share, 0.75))])
 
 
 def _stays(rows: pd.DataFrame, into: NDArray[np.int64], timeline: Timeline) -> NDArray[np.bool_]:
