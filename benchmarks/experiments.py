@@ -76,6 +76,7 @@ ROWS: Final[dict[str, Row]] = {
     "broad background": Row({"background_sigma_px": 50}),
     "U-Net": Row({"architecture": "unet"}),
     "forest": Row(forest=True),
+    "network and forest": Row(members=[BASELINE, "forest"], turned=True),
 }
 
 
