@@ -28,6 +28,8 @@ _STUDIO = """
 import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Whoever runs the tests by nohup sets this one aside.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from corroscope import cli
 from corroscope.studio import annotate, children
 folder, patient = sys.argv[1:3]
