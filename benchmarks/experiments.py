@@ -38,6 +38,7 @@ from corroscope.scoring.calibration import Reliability, expected_calibration_err
 from corroscope.scoring.counts import Counts
 from corroscope.scoring.scores import scores
 from corroscope.segmentation.inputs import network_input
+from corroscope.segmentation.tta import average_over_ways
 
 Maps = dict[int, NDArray[np.float32]]
 """Probability of each pixel by number of the patch."""
@@ -191,16 +192,7 @@ def once(predict: Predict, patch: Patch) -> NDArray[np.float32]:
 
 def eight_ways(predict: Predict, patch: Patch) -> NDArray[np.float32]:
     """The mean of the probabilities when the frame is turned and mirrored."""
-    found = []
-    for quarter in range(4):
-        for mirrored in (False, True):
-            frame = np.rot90(patch.frame.astype(np.float32), quarter)
-            frame = np.ascontiguousarray(frame[:, ::-1] if mirrored else frame)
-            probability = predict(frame)
-            probability = probability[:, ::-1] if mirrored else probability
-            found.append(np.rot90(probability, -quarter))
-    mean: NDArray[np.float32] = np.mean(found, axis=0, dtype=np.float32)
-    return mean
+    return average_over_ways(lambda frame, _: predict(frame), patch.frame.astype(np.float32), None)
 
 
 def table(names: Sequence[str], patches: Sequence[Patch], out: Path) -> str:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 PARTS: Final = {
-    "links": ["tracking_links.py", "--network"],
-    "pits": ["tracking_pits.py"],
-    "events": ["tracking_events.py"],
+    "links": ["tracking_links.py", "--network", "--seeds", "900"],
+    "pits": ["tracking_pits.py", "--seeds", "904", "905"],
+    "events": ["tracking_events.py", "--seeds", "906", "907"],
     "efficiency": ["tracking_efficiency.py"],
-    "current": ["tracking_current.py"],
+    "current": ["tracking_current.py", "--seeds", *map(str, range(900, 908))],
 }
-"""What each part is called, and its script."""
+"""What each part is called, and its script, with the seeds of the figures in the docs."""
 
 
 def main() -> None:

@@ -80,10 +80,12 @@ def test_killed(tmp_path: Path) -> None:
         [sys.executable, "-c", WORK, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
     with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        assert status(tmp_path) == ("running", "")
-        process.kill()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            assert status(tmp_path) == ("running", "")
+        finally:
+            process.kill()
     assert status(tmp_path) == ("stopped", "its process was killed")
 
 
