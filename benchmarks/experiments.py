@@ -1,10 +1,14 @@
 """Ideas of how to recognise particles better, each against a baseline, on folds of surface.
 
     python benchmarks/experiments.py DATASET --out build/experiments [--rows NAME …]
+    python benchmarks/experiments.py DATASET --out build/experiments --run build/bundle/train1
+    python benchmarks/experiments.py --table
 
 Every row is judged on surface that its networks have not seen, at a threshold and smallest area
 chosen on other surface. Networks of folds are kept in the folder: a row that is there is not
-trained again, one that was killed is gone on with. `docs/experiments.md` has what came out.
+trained again, one that was killed is gone on with. What is counted is kept beside this script
+(`experiment_records.py`), so that the table can be made anew without training;
+`docs/experiments.md` says what was learnt from it.
 """
 
 import argparse
@@ -18,26 +22,25 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
+from experiment_records import file_name, judged_record, read_record, table, write_record
 from numpy.typing import NDArray
+from reference_recipe import EPOCHS, fit_recipe
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 
 from corroscope.frames.contrast import relative_contrast
-from corroscope.learning.clusters import clusters_of
 from corroscope.learning.crops import CONTRAST_SCALE, contrasts
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.fit import fit
-from corroscope.learning.judge import Judged, nested_counts
+from corroscope.learning.judge import Judged
 from corroscope.learning.networks import geometry
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import output_folder, write_json
-from corroscope.scoring.bootstrap import difference_intervals, intervals
-from corroscope.scoring.calibration import Reliability, expected_calibration_error, reliability
-from corroscope.scoring.counts import Counts
-from corroscope.scoring.scores import scores
+from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.inputs import network_input
+from corroscope.segmentation.segmenter import Segmenter
 from corroscope.segmentation.tta import average_over_ways
 
 Maps = dict[int, NDArray[np.float32]]
@@ -45,12 +48,11 @@ Maps = dict[int, NDArray[np.float32]]
 
 FOLDS: Final = 5
 BASELINE: Final = "baseline"
+BUNDLE: Final = "bundle"
 ALONE: Final[dict[str, Any]] = {"pairing": {"alone": 1}, "epochs": 60}
 """Networks that see single frames, 60 epochs of 50 steps of 8 crops."""
-SHOWN: Final = {
-    "dice": "Dice", "particle_f1_iou30": "F1, IoU ≥ 0.3", "particle_f1_3px": "F1, 3 px",
-    "count_bias": "count bias",
-}  # fmt: skip
+FEW: Final = 9
+"""Tells the draw of which patches are learnt from, where not all are."""
 
 
 class Row(NamedTuple):
@@ -62,6 +64,12 @@ class Row(NamedTuple):
     turned: bool = False
     """Average over the eight ways in which a square can lie."""
     forest: bool = False
+    recipe: bool = False
+    """The notebooks' recipe (`reference_recipe.py`)."""
+    bundle: bool = False
+    """What `corroscope train --cross-validate` has trained; see ``--run``."""
+    share: float = 1.0
+    """How many of the patches are learnt from."""
 
 
 ROWS: Final[dict[str, Row]] = {
@@ -70,63 +78,120 @@ ROWS: Final[dict[str, Row]] = {
     "eight ways": Row(members=[BASELINE], turned=True),
     "two networks": Row(members=[BASELINE, "another seed"]),
     "two networks, eight ways": Row(members=[BASELINE, "another seed"], turned=True),
+    "specks": Row({"augmentation": {"specks": 1.0}}),
+    "dilated": Row({"dilations": [2, 4]}),
     "deeper": Row({"widths": [8, 16, 32, 64, 96]}),
     "soft rims": Row({"soft_rim_px": 0.7}),
     "balanced": Row({"balance": 0.5}),
     "wider": Row({"widths": [16, 24, 48, 96]}),
     "broad background": Row({"background_sigma_px": 50}),
     "U-Net": Row({"architecture": "unet"}),
+    "EfficientNet-B0": Row({"architecture": "smp:UnetPlusPlus"}),
+    "reference recipe": Row(recipe=True),
+    "half of the labels": Row(share=0.5),
+    "a quarter of the labels": Row(share=0.25),
     "forest": Row(forest=True),
     "network and forest": Row(members=[BASELINE, "forest"], turned=True),
+    BUNDLE: Row(bundle=True),
+    f"{BUNDLE}, eight ways": Row(members=[BUNDLE], turned=True),
 }
 
 
 def main() -> None:
     """Train what is missing; print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("dataset", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path, help="where networks are kept")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all but the bundle's")
+    parser.add_argument("--run", type=Path, help="judge this cross-validated training of a bundle")
     parser.add_argument("--epochs", type=int, help="instead of 60, to try the script")
     parser.add_argument("--workers", type=int, default=2, help="networks trained side by side")
+    parser.add_argument("--table", action="store_true", help="only print what is kept")
     chosen = parser.parse_args()
+    names = list(ROWS)
+    if not chosen.table:
+        if chosen.dataset is None or chosen.out is None:
+            parser.error("give DATASET and --out, or --table")
+        bundles = [name for name in ROWS if BUNDLE in (name, *ROWS[name].members)]
+        names = chosen.rows or [name for name in ROWS if name not in bundles]
+        if chosen.run:
+            names = bundles
+        judge_rows(names, chosen)
+    found = {name: record for name in names if (record := read_record(name)) is not None}
+    print(table(found, BASELINE))
+
+
+def judge_rows(names: Sequence[str], chosen: argparse.Namespace) -> None:
+    """Train what rows need and keep what is counted."""
     out = output_folder(chosen.out)
     patches = read_dataset(chosen.dataset)
-    wanted = [BASELINE, *(name for name in chosen.rows if name != BASELINE)]
-    needed = dict.fromkeys(part for name in wanted for part in (*ROWS[name].members, name))
+    shared = shared_surface(patches)
+    needed = dict.fromkeys(part for name in names for part in (*ROWS[name].members, name))
     # One thread each, side by side: a second one hardly speeds up a fit.
     with ProcessPoolExecutor(chosen.workers, initializer=torch.set_num_threads, initargs=(1,)) as (
         pool
     ):
         tasks: list[Future[None]] = [
-            pool.submit(one_fold, name, fold, patches, out, chosen.epochs)
+            pool.submit(one_fold, name, fold, patches, out, chosen.epochs, chosen.run)
             for name in needed
             if not ROWS[name].members
             for fold in range(FOLDS)
         ]
         for task in tasks:
             task.result()
-    print(table(wanted, patches, out))
+    splits = surface_folds(shared, FOLDS)
+    order = [i for _, judged in splits for i in judged]
+    folds = [fold for fold, (_, judged) in enumerate(splits) for _ in judged]
+    for name in names:
+        maps = probabilities(name, out)
+        judged = Judged([patches[i] for i in order], [maps[i] for i in order], folds)
+        costs = [json.loads(path.read_text()) for path in costs_of(name, out)]
+        cost = sum(cost["processor_min"] for cost in costs)
+        size = sum(cost["parameters"] for cost in costs) / FOLDS
+        settings: dict[str, Any] = costs[0].get("settings", {})
+        write_record(
+            name, judged_record(judged, shared[np.ix_(order, order)], settings, cost, size)
+        )
 
 
-def one_fold(name: str, fold: int, patches: Sequence[Patch], out: Path, epochs: int | None) -> None:
+def one_fold(
+    name: str,
+    fold: int,
+    patches: Sequence[Patch],
+    out: Path,
+    epochs: int | None,
+    run: Path | None,
+) -> None:
     """Train one network of a row, and keep what it says of the fold's patches, both ways."""
-    folder = output_folder(out / name.replace(" ", "-") / f"fold{fold}")
+    folder = output_folder(out / file_name(name) / f"fold{fold}")
     if (folder / "cost.json").is_file():
         return
     training, judged = surface_folds(shared_surface(patches), FOLDS)[fold]
-    learnt = [patches[i] for i in training]
     row = ROWS[name]
+    if row.share < 1:
+        few = np.random.default_rng([FEW, fold]).permutation(training)
+        training = few[: round(row.share * len(training))].tolist()
+    learnt = [patches[i] for i in training]
+    changes: dict[str, Any] = dict(row.changes)
     begun = time.process_time()
     if row.forest:
         predict, size = fit_forest(learnt, np.random.default_rng(fold))
+    elif row.recipe:
+        predict, size = fit_recipe(learnt, fold, epochs or EPOCHS)
+    elif row.bundle:
+        if run is None:
+            raise SystemExit("the rows of the bundle need --run, a cross-validated training")
+        bundle = load_bundle(run / f"fold{fold + 1}" / "bundle")
+        predict, size = bundle_predicts(Segmenter(bundle, precision="f32")), bundle.card.parameters
+        changes = load_bundle(run / "bundle").card.training["settings"]
     else:
-        changes = {**ALONE, **row.changes, **({"epochs": epochs} if epochs else {})}
+        changes = {**ALONE, **changes, **({"epochs": epochs} if epochs else {})}
         settings = make_settings(changes)
         network, _ = fit(learnt, [], settings, folder, accelerator="cpu")
         size = sum(weights.numel() for weights in network.parameters())
         predict = network_predicts(network, settings)
-    cost = {"processor_min": (time.process_time() - begun) / 60, "parameters": size}
+    minutes = (time.process_time() - begun) / 60
+    cost = {"processor_min": minutes, "parameters": size, "settings": changes}
     for way, how in (("once", once), ("turned", eight_ways)):
         found = {str(i): how(predict, patches[i]) for i in judged}
         np.savez_compressed(folder / f"{way}.npz", **found)  # type: ignore[arg-type]
@@ -152,6 +217,12 @@ def network_predicts(network: nn.Module, settings: TrainSettings) -> Predict:
         return probability
 
     return predict
+
+
+def bundle_predicts(segmenter: Segmenter) -> Predict:
+    """A bundle, on single frames."""
+    sigma_px = segmenter.bundle.card.background_sigma_px
+    return lambda frame: segmenter.probability(relative_contrast(frame, sigma_px), None)
 
 
 def fit_forest(patches: Sequence[Patch], rng: np.random.Generator) -> tuple[Predict, int]:
@@ -195,48 +266,6 @@ def eight_ways(predict: Predict, patch: Patch) -> NDArray[np.float32]:
     return average_over_ways(lambda frame, _: predict(frame), patch.frame.astype(np.float32), None)
 
 
-def table(names: Sequence[str], patches: Sequence[Patch], out: Path) -> str:
-    """All rows in Markdown, with paired differences from the baseline."""
-    shared = shared_surface(patches)
-    splits = surface_folds(shared, FOLDS)
-    order = [i for _, judged in splits for i in judged]
-    folds = [fold for fold, (_, judged) in enumerate(splits) for _ in judged]
-    among = shared[np.ix_(order, order)]
-    clusters = clusters_of(among)
-    labels = clusters.labels.tolist()
-    heads = [*SHOWN.values(), "ECE near", "Dice − baseline's", "F1 − baseline's", "cost, min",
-             "parameters"]  # fmt: skip
-    lines = [f"Intervals of 95 % over {clusters.words}.", "", f"| | {' | '.join(heads)} |",
-             "|---" * (len(heads) + 1) + "|"]  # fmt: skip
-    baseline: list[Counts] = []
-    for name in names:
-        maps = probabilities(name, out)
-        judged = Judged([patches[i] for i in order], [maps[i] for i in order], folds)
-        counts = nested_counts(judged, among)
-        baseline = baseline or counts
-        pooled = scores(sum(counts, Counts()))
-        bounds = intervals(counts, labels, np.random.default_rng(0))
-        cells = [
-            f"{pooled[score]:.3f} ({bounds[score][0]:.2f} to {bounds[score][1]:.2f})"
-            for score in SHOWN
-        ]
-        near = sum(
-            (reliability(maps[i], patches[i].mask, patches[i].ignored) for i in order),
-            Reliability(*np.zeros((3, 15), np.int64)),
-        )
-        cells.append(f"{expected_calibration_error(near):.3f}")
-        change = difference_intervals(baseline, counts, labels, np.random.default_rng(0))
-        before = scores(sum(baseline, Counts()))
-        for score in ("dice", "particle_f1_iou30"):
-            low, high = change[score]
-            cells.append(f"{pooled[score] - before[score]:+.3f} ({low:+.3f} to {high:+.3f})")
-        costs = [json.loads(path.read_text()) for path in costs_of(name, out)]
-        cells.append(f"{sum(cost['processor_min'] for cost in costs):.0f}")
-        cells.append(f"{sum(cost['parameters'] for cost in costs) / FOLDS:,.0f}")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def probabilities(name: str, out: Path) -> Maps:
     """What the networks of a row say of patches that they have not learnt from."""
     row = ROWS[name]
@@ -245,7 +274,7 @@ def probabilities(name: str, out: Path) -> Maps:
     members = row.members or [name]
     for member in members:
         for fold in range(FOLDS):
-            with np.load(out / member.replace(" ", "-") / f"fold{fold}" / f"{way}.npz") as found:
+            with np.load(out / file_name(member) / f"fold{fold}" / f"{way}.npz") as found:
                 for number in found.files:
                     share = found[number] / len(members)
                     summed[int(number)] = summed.get(int(number), np.float32(0)) + share
@@ -255,7 +284,7 @@ def probabilities(name: str, out: Path) -> Maps:
 def costs_of(name: str, out: Path) -> list[Path]:
     """Files with the costs of all networks that a row needs."""
     members = ROWS[name].members or [name]
-    folders = [out / member.replace(" ", "-") for member in members]
+    folders = [out / file_name(member) for member in members]
     return [path for folder in folders for path in sorted(folder.glob("fold*/cost.json"))]
 
 

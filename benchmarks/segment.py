@@ -20,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from reference_recipe import recipe_network
 
 import corroscope
 from corroscope.frames.contrast import relative_contrast
@@ -29,24 +30,6 @@ from corroscope.synthesis.patches import draw_patch
 from corroscope.synthesis.settings import SynthSettings
 from corroscope.tables import PARTICLES
 from corroscope.tabulation import write_table
-
-
-def reference_network() -> torch.nn.Module:
-    """UNet++ with EfficientNet-B0, as in the reference code."""
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        # A torchvision built for CUDA beside a torch built for the CPU lacks two
-        # operators at import; neither is used here.
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import segmentation_models_pytorch as smp
-
-    network: torch.nn.Module = smp.UnetPlusPlus(
-        "timm-efficientnet-b0", encoder_weights=None, in_channels=3, classes=1
-    )
-    return network.eval()
 
 
 def reference_recipe(path: Path, network: torch.nn.Module) -> int:
@@ -102,7 +85,7 @@ def main() -> None:
         path = folder / "frame.png"
         cv2.imwrite(str(path), made.frame)
         print(f"one frame of {shape[0]}×{shape[1]} px, {torch.get_num_threads()} threads")
-        network = reference_network()
+        network = recipe_network(in_channels=3).eval()
         windows = 0
 
         def reference() -> None:

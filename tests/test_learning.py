@@ -376,8 +376,9 @@ def test_supervision_is_deep() -> None:
 
 @pytest.mark.parametrize("architecture", ["unetpp", "unet"])
 @pytest.mark.parametrize("widths", [(4, 8), (4, 6, 8), (16, 24, 32, 48)])
-def test_network(architecture: str, widths: tuple[int, ...]) -> None:
-    settings = TrainSettings(architecture=architecture, widths=widths)
+@pytest.mark.parametrize("dilations", [(), (2, 4)])
+def test_network(architecture: str, widths: tuple[int, ...], dilations: tuple[int, ...]) -> None:
+    settings = TrainSettings(architecture=architecture, widths=widths, dilations=dilations)
     network = build_network(settings)
     stride = geometry(settings).stride_px
     heads = network(torch.randn(2, settings.channels, 3 * stride, 5 * stride))
@@ -393,8 +394,11 @@ def test_shipped_architecture_is_small() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["unetpp", "unet"])
-def test_receptive_field_bounds_what_a_pixel_sees(architecture: str) -> None:
-    settings = TrainSettings(architecture=architecture, widths=(3, 4, 5))
+@pytest.mark.parametrize("dilations", [(), (1, 3)])
+def test_receptive_field_bounds_what_a_pixel_sees(
+    architecture: str, dilations: tuple[int, ...]
+) -> None:
+    settings = TrainSettings(architecture=architecture, widths=(3, 4, 5), dilations=dilations)
     torch.manual_seed(0)
     network = build_network(settings).double().eval()
     sees = geometry(settings).receptive_field_px
@@ -406,6 +410,15 @@ def test_receptive_field_bounds_what_a_pixel_sees(architecture: str) -> None:
         moved = torch.nonzero((network(frame)[-1][0, 0] - before).abs() > 1e-12)
     reach = int((moved - torch.tensor([47, 50])).abs().max())
     assert sees - 8 <= reach <= sees
+
+
+def test_dilations_see_as_much_farther_as_they_reach() -> None:
+    near, far = (
+        geometry(TrainSettings(widths=(2, 2, 2), dilations=dilations)).receptive_field_px
+        for dilations in ((), (2, 30))
+    )
+    assert near is not None
+    assert far == near + 4 * (2 + 30)
 
 
 def test_foreign_architecture_without_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,6 +461,7 @@ def test_smp_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"architecture": "vgg"}, "architecture: 'vgg'"),
         ({"crop_px": 100}, "crop_px: 100 .*multiple of 32"),
         ({"widths": (8, 0)}, r"widths: \(8, 0\) must all be positive"),
+        ({"dilations": (2, 0)}, r"dilations: \(2, 0\) must all be positive"),
         ({"augmentation": {"noise": 1}}, r"augmentation.noise: 1"),
     ],
 )

@@ -1,9 +1,11 @@
 """Training, from the folder of patches to the bundle."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,15 @@ import pytest
 import torch
 
 import corroscope
-from corroscope.errors import DatasetError, ExportError, SettingsError
-from corroscope.learning import export, fit, train
+from corroscope.errors import DatasetError, ExportError, OutputError, SettingsError
+from corroscope.learning import course, export, fit
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.export import check_parity, export_bundle
-from corroscope.learning.judge import Judged, judge
+from corroscope.learning.judge import Judged, judge, operating_point
 from corroscope.learning.progress import at_work, read_epochs, status
 from corroscope.learning.runs import ASKED, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
+from corroscope.learning.side_by_side import side_by_side
 
 QUICK: dict[str, Any] = {
     "widths": (4, 6), "crop_px": 32, "batch_size": 4, "steps_per_epoch": 3, "epochs": 2,
@@ -177,7 +180,7 @@ def test_cross_validation_killed_between_folds(
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "fit", fails_in_the_third)
+        patch.setattr(course, "fit", fails_in_the_third)
         with pytest.raises(KeyboardInterrupt):
             corroscope.train(dataset, out=tmp_path / "b", settings=quick, cross_validate=True)
     steps: list[int] = []
@@ -190,6 +193,89 @@ def test_cross_validation_killed_between_folds(
     assert resumed.card.metrics == whole.card.metrics
 
 
+def _side_by_side(dataset: Path, out: Path) -> list[str]:
+    words = [sys.executable, "-m", "corroscope", "train", str(dataset), "--out", str(out)]
+    words += ["--cross-validate", "--workers", "2", "--accelerator", "cpu"]
+    for name, value in {**QUICK, "pairing.runs": 2}.items():
+        if name != "pairing":
+            words += ["--set", f"{name}={list(value) if isinstance(value, tuple) else value}"]
+    return words
+
+
+def test_networks_side_by_side_go_on_after_a_kill(
+    dataset: Path, tmp_path: Path, quick: TrainSettings
+) -> None:
+    """None outlives the command, what is finished stays, and the end is the same."""
+    out = tmp_path / "cut"
+    process = subprocess.Popen(_side_by_side(dataset, out))
+    first = out / "train1" / "fold1" / fit.FINISHED
+    while not first.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    finished = first.stat().st_mtime_ns
+    process.kill()
+    process.wait()
+    # Whoever trains writes checkpoints; silence for longer than a fit takes is the end.
+    before: dict[Path, int] = {}
+    while before != (before := _written(out)):
+        time.sleep(3)
+    resumed = subprocess.run(
+        [sys.executable, "-m", "corroscope", "train", str(dataset), "--out", str(out), "--resume",
+         "--workers", "2", "--accelerator", "cpu"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert resumed.returncode == 0, resumed.stderr
+    assert first.stat().st_mtime_ns == finished
+    whole = subprocess.run(_side_by_side(dataset, tmp_path / "whole"), check=False)
+    assert whole.returncode == 0
+    one, other = (
+        corroscope.load_bundle(folder / "train1" / "bundle") for folder in (out, tmp_path / "whole")
+    )
+    assert one.network == other.network
+    assert one.card.metrics == other.card.metrics
+    assert one.card.metrics["patches"] == 6
+
+
+def _written(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_network_that_cannot_be_trained_side_by_side(dataset: Path, tmp_path: Path) -> None:
+    """What one process meets is what the command says."""
+    out = tmp_path / "runs"
+    process = subprocess.Popen(_side_by_side(dataset, out), stderr=subprocess.PIPE, text=True)
+    while not (out / "train1").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    (out / "train1" / "fold2").write_text("a file where a folder should be")
+    _, said = process.communicate()
+    assert process.returncode == 2
+    assert said.startswith("corroscope train: ")
+    assert said.count("\n") == 1
+    assert "fold2" in said
+    assert status(out / "train1").word == "failed"
+
+
+def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"of the work ended with code 3: .*; this goes on where"):
+        side_by_side(os._exit, [3], what="the work", again="this")
+
+
+@pytest.mark.parametrize(
+    ("machine", "message"),
+    [
+        ({"workers": 0}, "--workers: 0 .allowed: at least 1"),
+        ({"workers": 2, "devices": 2}, "--workers and --devices exclude each other"),
+    ],
+)
+def test_workers_that_cannot_be(
+    dataset: Path, tmp_path: Path, machine: dict[str, int], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        corroscope.train(dataset, out=tmp_path / "runs", **machine)  # type: ignore[arg-type]
+    assert not (tmp_path / "runs").exists()
+
+
 def test_resume_takes_the_settings_of_the_run(
     dataset: Path, tmp_path: Path, quick: TrainSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,7 +283,7 @@ def test_resume_takes_the_settings_of_the_run(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "fit", stop)
+        patch.setattr(course, "fit", stop)
         with pytest.raises(KeyboardInterrupt):
             corroscope.train(dataset, out=tmp_path, settings=quick, name="first")
     assert status(tmp_path / "train1") == ("stopped", "")
@@ -411,3 +497,26 @@ def test_no_patch_chooses_the_threshold_it_is_judged_with() -> None:
     metrics = judge(judged, np.eye(2, dtype=bool), np.random.default_rng(0))
     assert metrics["scores"]["dice"] < 0.3  # 1.0 for each fold at its own threshold
     assert metrics["surfaces"] == 2
+    # Of the first, pixels at most 5 px from the particle; of the second, all, since all are likely.
+    rows, columns = np.indices(mask.shape)
+    beyond = np.hypot(*(np.maximum(np.abs(axis - 7) - 2, 0) for axis in (rows, columns)))
+    near = int((beyond <= 5).sum()) - 25
+    off = 25 * 0.65 + near * 0.27 + 25 * 0.25 + 375 * 0.55
+    assert metrics["ece_near"] == pytest.approx(off / (25 + near + 400), abs=1e-4)
+
+
+def test_of_nearly_equal_thresholds_that_is_chosen_at_which_counts_agree() -> None:
+    """Of a hundred particles one is missed; a false one of a single pixel makes up for it."""
+    mask = np.zeros((120, 120), bool)
+    for number in range(100):
+        row, column = divmod(number, 10)
+        mask[12 * row + 2 : 12 * row + 8, 12 * column + 2 : 12 * column + 8] = True
+    probability = np.where(mask, 0.9, 0.1).astype(np.float32)
+    probability[2:8, 2:8] = 0.1
+    patch = Patch("a.png", np.zeros(mask.shape, np.uint8), mask)
+    assert operating_point([patch], [probability]) == (0.2, 1)
+    probability[10, 10] = 0.34
+    assert operating_point([patch], [probability]) == (0.2, 1)
+    # Twenty false ones cost more than counts are worth.
+    probability[10, 22::5] = 0.34
+    assert operating_point([patch], [probability]) == (0.2, 3)

@@ -192,6 +192,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", help="where the data come from")
     parser.add_argument("--accelerator", default="auto", help="cpu, gpu, … (Lightning's names)")
     parser.add_argument("--devices", default="1", help="number of devices (default: 1)")
+    parser.add_argument(
+        "--workers", type=int, help="networks of --cross-validate trained at once (default: one "
+        "for each core)",
+    )  # fmt: skip
 
 
 def _add_tune(parser: argparse.ArgumentParser) -> None:

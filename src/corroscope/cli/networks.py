@@ -34,6 +34,7 @@ def do_train(chosen: argparse.Namespace) -> None:
         annotated_only=chosen.annotated_only,
         accelerator=chosen.accelerator,
         devices=devices,
+        workers=chosen.workers,
         progress=_Curves() if sys.stderr.isatty() else None,
     )
     _print_scores(bundle.card.metrics)

@@ -20,6 +20,7 @@ from corroscope.learning.paste import RIM_PX, Sprite, cut_sprites, paste_particl
 from corroscope.learning.pseudo import IGNORED, Pair, pseudo_pair
 from corroscope.learning.recent import Recent
 from corroscope.learning.settings import TrainSettings
+from corroscope.learning.specks import dark_specks, paste_speck
 from corroscope.segmentation.inputs import network_input
 
 CONTRAST_SCALE: Final = 0.1
@@ -27,6 +28,9 @@ CONTRAST_SCALE: Final = 0.1
 
 _WHICH_SPRITES: Final = 5
 """Tells the draw of which particles are pasted from other draws of one seed."""
+
+_WHICH_SPECKS: Final = 6
+"""The same for specks."""
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
@@ -58,6 +62,15 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         # Large particles are rare, and most of what is missed; small ones must not vanish.
         weights = np.sqrt([sprite.mask.sum() for sprite in self._sprites])
         self._weights = weights / weights.sum() if self._sprites else weights
+        self._specks: list[Sprite] = []
+        if settings.augmentation.specks > 0:
+            taken = [
+                patch.mask if patch.ignored is None else patch.mask | patch.ignored
+                for patch in patches
+            ]
+            specks = (dark_specks(c, t) for c, t in zip(self._contrasts, taken, strict=True))
+            rng = np.random.default_rng([settings.seed, _WHICH_SPECKS])
+            self._specks = cut_sprites(self._contrasts, specks, rng)
         self._settings = settings
         self.epoch = epoch
         pairing, sigma = settings.pairing, settings.background_sigma_px
@@ -86,11 +99,15 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
             crop, target = self._annotated_crop(rng)
             for _ in range(rng.poisson(settings.augmentation.pasted) if self._sprites else 0):
                 paste_particle(crop, target, self._draw_sprite(rng), rng)
+            for _ in range(rng.poisson(settings.augmentation.specks) if self._specks else 0):
+                paste_speck(crop, target, self._specks[rng.integers(len(self._specks))], rng)
             return self._shown(crop, None, target)
         if which < shares[1] and self._synthetic:
             pair = crop_pair(
                 self._synthetic[int(rng.integers(len(self._synthetic)))], settings, rng
             )
+            if rng.random() < pairing.first_unseen:
+                return self._shown(pair.contrast, None, pair.target)
         elif shares[1] <= which < shares[2] and self._twice:
             pair = crop_pair(self._twice[int(rng.integers(len(self._twice)))], settings, rng)
         else:

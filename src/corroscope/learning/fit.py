@@ -222,8 +222,9 @@ def fit(
         If there is no such accelerator or number of devices, a checkpoint cannot be
         read, or the weights to start from are those of another network.
     OutputError
-        If a checkpoint cannot be written.
+        If the folder or a checkpoint cannot be written.
     """
+    output_folder(folder)
     torch.manual_seed(settings.seed)
     fitting = Fitting(training, validation, settings, folder, synthetic, progress)
     if start is not None:

@@ -11,12 +11,20 @@ from corroscope.learning.clusters import clusters_of
 from corroscope.learning.dataset import Patch
 from corroscope.learning.surfaces import surface_groups
 from corroscope.scoring.bootstrap import intervals
+from corroscope.scoring.calibration import (
+    BINS,
+    Reliability,
+    expected_calibration_error,
+    reliability,
+)
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
 from corroscope.segmentation.particles import find_particles
 
 THRESHOLDS: Final = tuple(round(0.05 * k, 2) for k in range(4, 17))
 SMALLEST_AREAS_PX: Final = (1, 3, 5, 7, 9)
+NEARLY: Final = 0.01
+"""How far below the highest sum of Dice and particle F1 an operating point may be."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,10 @@ def count_at(
 def operating_point(
     patches: Sequence[Patch], probabilities: Sequence[NDArray[np.float32]]
 ) -> tuple[float, int]:
-    """Threshold and smallest area with the highest sum of Dice and particle F1.
+    """Threshold and smallest area with a high sum of Dice and particle F1, at which counts agree.
+
+    Near its highest value the sum hardly changes, while the number of particles does: of all
+    that are within `NEARLY` of the highest, the one with the smallest count bias is taken.
 
     Parameters
     ----------
@@ -88,14 +99,16 @@ def operating_point(
     >>> operating_point([patch], [np.where(mask, 0.33, 0.27).astype(np.float32)])
     (0.3, 1)
     """
-    best, chosen = -1.0, (0.5, 1)
+    tried: list[tuple[float, float, tuple[float, int]]] = []
     for threshold in THRESHOLDS:
         for min_area_px in SMALLEST_AREAS_PX:
             found = scores(_pool(patches, probabilities, threshold, min_area_px))
             value = float(np.nan_to_num(found["dice"]) + np.nan_to_num(found["particle_f1_iou30"]))
-            if value > best:
-                best, chosen = value, (threshold, min_area_px)
-    return chosen
+            bias = abs(float(np.nan_to_num(found["count_bias"])))
+            tried.append((value, bias, (threshold, min_area_px)))
+    highest = max(value for value, _, _ in tried)
+    good = [(bias, -value, point) for value, bias, point in tried if value >= highest - NEARLY]
+    return min(good)[2]
 
 
 def nested_points(judged: Judged, shared: NDArray[np.bool_]) -> dict[int, tuple[float, int]]:
@@ -171,7 +184,8 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
     -------
     dict
         ``threshold`` and ``min_area_px`` chosen on all; ``scores`` and
-        ``intervals_95``; ``patches`` and ``surfaces`` (their numbers); and how it was
+        ``intervals_95``; ``ece_near``, the expected calibration error near objects;
+        ``patches`` and ``surfaces`` (their numbers); and how it was
         done in ``method``.
     """
     threshold, min_area_px = operating_point(judged.patches, judged.probabilities)
@@ -190,10 +204,33 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
         "min_area_px": min_area_px,
         "scores": finite(scores(sum(counts, Counts()))),
         "intervals_95": finite_bounds(intervals(counts, clusters.labels.tolist(), rng)),
+        "ece_near": finite_or_none(expected_calibration_error(near_objects(judged))),
         "patches": len(judged.patches),
         "surfaces": len(set(surface_groups(shared).tolist())),
         "method": f"{method}; intervals by resampling {clusters.words}",
     }
+
+
+def near_objects(judged: Judged) -> Reliability:
+    """Sort the pixels near objects by the probability that was predicted.
+
+    Parameters
+    ----------
+    judged
+        Patches with their predictions.
+
+    Returns
+    -------
+    Reliability
+        Sum over the patches.
+    """
+    return sum(
+        (
+            reliability(probability, patch.mask, patch.ignored)
+            for patch, probability in zip(judged.patches, judged.probabilities, strict=True)
+        ),
+        Reliability(*np.zeros((3, BINS), np.int64)),
+    )
 
 
 def finite(values: dict[str, float]) -> dict[str, float | None]:

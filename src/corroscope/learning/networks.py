@@ -69,10 +69,10 @@ def build_network(settings: TrainSettings) -> nn.Module:
     """
     network: nn.Module
     if settings.architecture == "unetpp":
-        network = UNetPlusPlus(settings.channels, settings.widths)
+        network = UNetPlusPlus(settings.channels, settings.widths, settings.dilations)
         heads: list[nn.Module] = list(network.heads)
     elif settings.architecture == "unet":
-        network = UNet(settings.channels, settings.widths)
+        network = UNet(settings.channels, settings.widths, settings.dilations)
         heads = [network.head]
     else:
         network = _OneHead(_from_smp(settings))
@@ -129,7 +129,7 @@ def _measured_receptive_field(settings: TrainSettings, stride: int) -> int:
             nn.init.constant_(module.weight, 1.0)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    middle = 16 * stride
+    middle = (16 + sum(settings.dilations)) * stride
     farthest = 0
     with torch.no_grad():
         # Along one axis suffices: the networks treat rows and columns alike.

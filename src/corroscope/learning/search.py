@@ -3,10 +3,9 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import optuna
-import torch
 from optuna.trial import TrialState
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +18,7 @@ from corroscope.learning.networks import build_network
 from corroscope.learning.pairs import synthetic_pairs
 from corroscope.learning.provenance import frames_seen
 from corroscope.learning.settings import TrainSettings
+from corroscope.learning.side_by_side import POLL_S
 from corroscope.learning.space import START, Between, Space, decoded, encoded, with_values
 from corroscope.learning.study import (
     DONE,
@@ -31,9 +31,6 @@ from corroscope.learning.study import (
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.learning.trial import Ground, run_trial
 from corroscope.segmentation.bundle import load_bundle
-
-POLL_S: Final = 1.0
-"""How often one looks what the others have done."""
 
 
 class Asked(BaseModel):
@@ -307,16 +304,3 @@ def check_starts(space: Space, settings: TrainSettings, patches: list[Patch]) ->
                 f"{folder}: has learnt from frames of this dataset, so every score would be "
                 "memory; start from a run on other data"
             )
-
-
-def share_cores(workers: int, cores: int) -> None:
-    """Let torch use as many threads as fall to one of several processes.
-
-    Parameters
-    ----------
-    workers
-        How many processes there are.
-    cores
-        How many cores.
-    """
-    torch.set_num_threads(max(1, cores // workers))

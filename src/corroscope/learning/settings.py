@@ -16,6 +16,9 @@ class Augmentation(BaseModel):
 
     on_particle: Probability = Field(0.7, description="share of crops cut near a particle")
     pasted: float = Field(2.0, ge=0, le=20, description="mean number of particles pasted in a crop")
+    specks: float = Field(
+        0.0, ge=0, le=20, description="mean number of dark specks pasted that are no particles"
+    )
     resampled: Probability = Field(0.5, description="share of crops turned by any angle and scaled")
     scale: float = Field(1.25, ge=1, le=2, description="largest magnification and its inverse")
     contrast: float = Field(1.4, ge=1, le=3, description="largest factor on contrast")
@@ -37,6 +40,9 @@ class Pairing(BaseModel):
     synthetic: Probability = Field(0.2, description="share of crops of synthetic runs")
     paired: Probability = Field(
         0.15, description="share of crops of patches that show one surface at two times"
+    )
+    first_unseen: Probability = Field(
+        0.0, description="share of crops of synthetic runs whose reference is not shown"
     )
     runs: int = Field(250, ge=1, le=100_000, description="synthetic runs that pairs are taken of")
     healed: Probability = Field(0.7, description="share of particles that the reference lacks")
@@ -74,6 +80,11 @@ class TrainSettings(BaseModel):
     widths: tuple[int, ...] = Field(
         (8, 16, 48, 96), min_length=2, max_length=6, description="channels of each level"
     )
+    dilations: tuple[int, ...] = Field(
+        (),
+        max_length=6,
+        description="dilated convolutions at the coarsest level, to see farther",
+    )
     background_sigma_px: float = Field(25.0, gt=1, le=500, description="SD of the background")
     crop_px: int = Field(128, ge=32, le=1024, multiple_of=32, description="side of a crop")
     batch_size: int = Field(8, ge=1, le=1024, description="crops in a step")
@@ -108,9 +119,10 @@ class TrainSettings(BaseModel):
         return 1 if self.pairing.alone == 1 else 3
 
     @model_validator(mode="after")
-    def _widths_are_positive(self) -> "TrainSettings":
-        if min(self.widths) < 1:
-            raise ValueError(f"widths: {self.widths} must all be positive")
+    def _are_positive(self) -> "TrainSettings":
+        for name, numbers in (("widths", self.widths), ("dilations", self.dilations)):
+            if min(numbers, default=1) < 1:
+                raise ValueError(f"{name}: {numbers} must all be positive")
         return self
 
 

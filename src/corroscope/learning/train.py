@@ -1,35 +1,24 @@
 """`corroscope train`: a folder of annotated patches in, a bundle and its record out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from torch import nn
 
 from corroscope.errors import SettingsError
+from corroscope.learning.course import Course, Machine
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.export import export_bundle
-from corroscope.learning.fit import check_machine, fit, start_from
-from corroscope.learning.judge import Judged, judge, nested_points
-from corroscope.learning.judge_pairs import PairCounts, count_pair
+from corroscope.learning.fit import check_machine, start_from
 from corroscope.learning.networks import build_network
-from corroscope.learning.pairs import surface_pairs
 from corroscope.learning.progress import Progress, at_work, plain
 from corroscope.learning.provenance import frames_seen, training_record
 from corroscope.learning.runs import METRICS, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
+from corroscope.learning.side_by_side import worker_count
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import code_hash, versions, write_json
 from corroscope.report.curves import draw_curves
-from corroscope.report.examples import Example, draw_examples
 from corroscope.segmentation.bundle import Bundle, load_bundle
 from corroscope.segmentation.card import Card
-from corroscope.segmentation.particles import find_particles
-from corroscope.segmentation.segmenter import Segmenter
 
 
 def train(
@@ -45,6 +34,7 @@ def train(
     annotated_only: bool = False,
     accelerator: str = "auto",
     devices: int | str = 1,
+    workers: int | None = 1,
     progress: Callable[[Progress], object] | None = None,
 ) -> Bundle:
     """Train a network on annotated patches, from random weights or from an earlier run.
@@ -81,10 +71,15 @@ def train(
     accelerator, devices
         As Lightning's Trainer understands them. With several devices others are
         spawned, so a script needs the usual ``if __name__ == "__main__":``.
+    workers
+        How many networks of a cross-validation are trained at the same time, each in a process
+        of its own; None for as many as there are cores, 1 on a GPU. Processes are spawned, as
+        for several devices.
     progress
         Called when the training of a network begins and after each of its epochs, with
-        `corroscope.learning.progress.Progress`. With several devices it is called in another
-        process, so it must be one that can be sent there (no lambda).
+        `corroscope.learning.progress.Progress`. With several devices or workers it is called in
+        another process, so it must be one that can be sent there (no lambda); of several
+        workers, the first alone tells.
 
     Returns
     -------
@@ -96,13 +91,17 @@ def train(
     DatasetError, FrameError
         If the dataset cannot be read or split.
     SettingsError
-        If there is nothing to resume or nothing to learn, no such machine, or another process
-        is at work on the run to be resumed.
+        If there is nothing to resume or nothing to learn, no such machine, several workers are
+        to share several devices, or another process is at work on the run to be resumed.
     ExportError
         If an engine does not agree with the trained network.
     """
     if resume and (settings or cross_validate or start or name or source):
         raise SettingsError("--resume goes on with a run as it was started; give nothing else")
+    if workers is not None and workers < 1:
+        raise SettingsError(f"--workers: {workers} (allowed: at least 1)")
+    if workers is not None and workers > 1 and devices not in (1, "1"):
+        raise SettingsError("--workers and --devices exclude each other; give one of them")
     check_machine(accelerator, devices)
     patches = read_dataset(dataset, annotated_only=annotated_only)
     if not any(patch.mask.any() for patch in patches):
@@ -117,6 +116,9 @@ def train(
     name, source = name or "own", source or "not stated"
     shared = shared_surface(patches)
     splits = surface_folds(shared, settings.folds)
+    if workers is None:
+        workers = 1 if devices not in (1, "1") else worker_count(accelerator, len(splits) + 1)
+    machine = Machine(accelerator, devices, workers)
     # What cannot be had fails before anything is written.
     network = build_network(settings)
     earlier: Card | None = None
@@ -138,9 +140,13 @@ def train(
         }
         folder = new_run(out, record)
     with at_work(folder):
-        course = _Course(patches, shared, settings, folder, start, accelerator, devices, progress)
+        course = Course(
+            patches, settings, folder, None if start is None else Path(start), machine, progress
+        )
         network, history, metrics = (
-            course.cross_validated(splits) if cross_validate else course.validated(*splits[0])
+            course.cross_validated(splits, shared)
+            if cross_validate
+            else course.validated(splits[0], shared)
         )
         if earlier is not None:
             metrics["method"] += _memory(course.judged, earlier)
@@ -171,153 +177,3 @@ def _memory(patches: Sequence[Patch], earlier: Card) -> str:
         f"; {known} of these patches were learnt from in the run that this one started from, so "
         "on them the scores measure memory"
     )
-
-
-def _tell(
-    progress: Callable[[Progress], object], fit_number: int, fits: int, told: Progress
-) -> None:
-    progress(told._replace(fit=fit_number, fits=fits))
-
-
-class _Course:
-    """What all fits of one training have in common."""
-
-    def __init__(
-        self,
-        patches: Sequence[Patch],
-        shared: NDArray[np.bool_],
-        settings: TrainSettings,
-        folder: Path,
-        start: str | Path | None,
-        accelerator: str,
-        devices: int | str,
-        progress: Callable[[Progress], object] | None,
-    ) -> None:
-        self.patches = patches
-        self.shared = shared
-        self.settings = settings
-        self.folder = folder
-        self.judged: list[Patch] = []
-        self.how: dict[str, Any] = {
-            "start": None if start is None else Path(start),
-            "accelerator": accelerator,
-            "devices": devices,
-        }
-        self.progress = progress
-
-    def _told(self, fit: int, fits: int) -> Callable[[Progress], object] | None:
-        """Tell the caller which network of how many it is."""
-        return None if self.progress is None else partial(_tell, self.progress, fit, fits)
-
-    def validated(
-        self, training: Sequence[int], validation: Sequence[int]
-    ) -> tuple[nn.Module, list[dict[str, float]], dict[str, Any]]:
-        """One fit; the best epoch on the validation patches is taken."""
-        network, history = fit(
-            [self.patches[i] for i in training],
-            [self.patches[i] for i in validation],
-            self.settings,
-            self.folder,
-            progress=self._told(1, 1),
-            **self.how,
-        )
-        segmenters = {0: self._segmenter(network, self.folder / "validation")}
-        metrics = self._judge(validation, [0] * len(validation), segmenters)
-        metrics["method"] += "; the best epoch was chosen on the same patches"
-        return network, history, metrics
-
-    def cross_validated(
-        self, splits: Sequence[tuple[Sequence[int], Sequence[int]]]
-    ) -> tuple[nn.Module, list[dict[str, float]], dict[str, Any]]:
-        """A fit for each fold, to judge; then one on all patches, to use.
-
-        No fit chooses its epoch by the patches it is judged on: all take the last.
-        """
-        indices: list[int] = []
-        folds: list[int] = []
-        segmenters: dict[int, Segmenter] = {}
-        fits = len(splits) + 1
-        for fold, (training, validation) in enumerate(splits, start=1):
-            folder = self.folder / f"fold{fold}"
-            network, _ = fit(
-                [self.patches[i] for i in training],
-                [],
-                self.settings,
-                folder,
-                progress=self._told(fold, fits),
-                **self.how,
-            )
-            segmenters[fold] = self._segmenter(network, folder)
-            indices += validation
-            folds += [fold] * len(validation)
-        metrics = self._judge(indices, folds, segmenters)
-        network, history = fit(
-            self.patches,
-            [],
-            self.settings,
-            self.folder,
-            progress=self._told(fits, fits),
-            **self.how,
-        )
-        return network, history, metrics
-
-    def _segmenter(self, network: nn.Module, folder: Path) -> Segmenter:
-        """What would ship: the exported network in its engine."""
-        bundle = export_bundle(
-            network,
-            self.settings,
-            folder / "bundle",
-            name="validation",
-            threshold=0.5,
-            min_area_px=1,
-            training={},
-            metrics={},
-            provenance={},
-        )
-        return Segmenter(bundle, precision="f32")
-
-    def _judge(
-        self, indices: Sequence[int], folds: list[int], segmenters: dict[int, Segmenter]
-    ) -> dict[str, Any]:
-        patches = self.judged = [self.patches[i] for i in indices]
-        probabilities = [
-            segmenters[fold](patch.frame).probability
-            for patch, fold in zip(patches, folds, strict=True)
-        ]
-        judged = Judged(patches, probabilities, folds)
-        shared = self.shared[np.ix_(indices, indices)]
-        metrics = judge(judged, shared, np.random.default_rng(self.settings.seed))
-        if self.settings.channels > 1:
-            pairs = self._judge_pairs(judged, nested_points(judged, shared), segmenters)
-            if pairs.pairs:
-                metrics["compared"] = asdict(pairs)
-        point = (metrics["threshold"], metrics["min_area_px"])
-        examples = [
-            Example(patch.name, patch.frame, patch.mask, find_particles(probability, *point) > 0)
-            for patch, probability in zip(patches, probabilities, strict=True)
-        ]
-        draw_examples(examples, self.folder / "examples.png")
-        return metrics
-
-    def _judge_pairs(
-        self,
-        judged: Judged,
-        points: dict[int, tuple[float, int]],
-        segmenters: dict[int, Segmenter],
-    ) -> PairCounts:
-        """What a reference is worth, on surface that each network has not seen.
-
-        Patches of one surface are never on both sides of a split, so neither is a pair.
-        """
-        fold_of = {
-            patch.name: fold for patch, fold in zip(judged.patches, judged.folds, strict=True)
-        }
-        pairs = surface_pairs(self.patches, self.settings.background_sigma_px)
-        return sum(
-            (
-                count_pair(pair, segmenters[fold], *points[fold])
-                for pair in pairs
-                if (fold := fold_of.get(pair.later)) is not None
-            ),
-            PairCounts(),
-        )

@@ -1,21 +1,16 @@
 """`corroscope tune`: a search for better settings, and an honest word on whether it found any."""
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import torch
-
-from corroscope.errors import CorroscopeError, OutputError, SettingsError
+from corroscope.errors import OutputError, SettingsError
 from corroscope.learning.dataset import dataset_hash, read_dataset
 from corroscope.learning.final import BUNDLE
 from corroscope.learning.fit import check_machine
-from corroscope.learning.search import POLL_S, Asked, Search, share_cores
+from corroscope.learning.search import Asked, Search
 from corroscope.learning.settings import TrainSettings
+from corroscope.learning.side_by_side import side_by_side, worker_count
 from corroscope.learning.space import DEFAULT_SPACE, Space, check_space
 from corroscope.learning.study import usable
 from corroscope.learning.tuning_page import tuning_page
@@ -35,8 +30,6 @@ from corroscope.settings import check_settings
 
 FIXED: Final = ("epochs", "folds", "patience", "seed")
 """Settings that cannot be varied: they belong to the search itself."""
-
-MOST_WORKERS: Final = 8
 
 
 class Tuned(NamedTuple):
@@ -65,7 +58,6 @@ class _Job(NamedTuple):
     name: str
     source: str
     accelerator: str
-    workers: int
 
 
 def tune(
@@ -165,10 +157,10 @@ def tune(
             "held_out": held_out,
         },
     )
-    number = workers or _workers(accelerator, trials)
+    number = workers or worker_count(accelerator, trials)
     job = _Job(
         Path(dataset), annotated_only, Path(out), asked, trials, name or "tuned",
-        source or "not stated", accelerator, number,
+        source or "not stated", accelerator,
     )  # fmt: skip
     # What cannot be had fails before anything is written.
     search = Search(
@@ -185,7 +177,9 @@ def tune(
         if number == 1:
             search.work(trials, tell)
         else:
-            _in_processes(job, tell)
+            side_by_side(
+                _take_part, [job] * number, what="the search", again="the same command", tell=tell
+            )
         verdict = conclude(search)
     built = load_bundle(search.finals().place("all") / BUNDLE)
     write_bundle(folder / BUNDLE, built.network, built.card)
@@ -223,79 +217,17 @@ def _folder(out: str | Path, asked: Asked) -> Path:
     return folder
 
 
-def _workers(accelerator: str, trials: int) -> int:
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return 1
-    return max(1, min(os.cpu_count() or 1, trials, MOST_WORKERS))
-
-
-def _in_processes(job: _Job, tell: Callable[[], None]) -> None:
-    """Share the work among processes, which end with this one."""
-    context = multiprocessing.get_context("spawn")
-    workers = []
-    for _ in range(job.workers):
-        ours, theirs = context.Pipe(duplex=False)
-        worker = context.Process(target=_take_part, args=(job, theirs), daemon=True)
-        worker.start()
-        theirs.close()
-        workers.append((worker, ours))
-    try:
-        waiting = list(workers)
-        while waiting:
-            ended = wait([worker.sentinel for worker, _ in waiting], timeout=POLL_S)
-            for worker, ours in waiting:
-                if worker.sentinel in ended:
-                    worker.join()  # before that it has no exit code
-                    _raise_what_it_said(worker.exitcode, ours)
-            waiting = [(worker, ours) for worker, ours in waiting if worker.sentinel not in ended]
-            tell()
-    finally:
-        for worker, _ in workers:
-            worker.terminate()
-        for worker, _ in workers:
-            worker.join()
-
-
-def _raise_what_it_said(exitcode: int | None, said: Connection) -> None:
-    try:
-        error = said.recv()
-    except EOFError:
-        error = None
-    if isinstance(error, CorroscopeError):
-        raise error
-    if exitcode != 0:
-        raise OutputError(
-            f"a process of the search ended with code {exitcode}: killed, or out of memory; the "
-            "same command goes on where it was, with fewer --workers if it was memory"
-        )
-
-
-def _take_part(job: _Job, said: Connection) -> None:
+def _take_part(job: _Job) -> None:
     """What each process does."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    share_cores(job.workers, os.cpu_count() or 1)
-    try:
-        patches = read_dataset(job.dataset, annotated_only=job.annotated_only)
-        search = Search(
-            job.folder,
-            patches,
-            job.asked,
-            name=job.name,
-            source=job.source,
-            accelerator=job.accelerator,
-        )
-        with usable(job.folder):
-            search.open()
-            search.work(job.trials, lambda: None)
-    except CorroscopeError as error:
-        said.send(error)
-    except KeyboardInterrupt:
-        os._exit(1)
-
-
-def _end_with(sentinel: int) -> None:
-    """A process that outlived the command would go on unseen."""
-    wait([sentinel])
-    os._exit(1)
+    patches = read_dataset(job.dataset, annotated_only=job.annotated_only)
+    search = Search(
+        job.folder,
+        patches,
+        job.asked,
+        name=job.name,
+        source=job.source,
+        accelerator=job.accelerator,
+    )
+    with usable(job.folder):
+        search.open()
+        search.work(job.trials, lambda: None)

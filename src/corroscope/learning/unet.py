@@ -21,17 +21,57 @@ class ConvBlock(nn.Sequential):
         Number of channels before and after the block.
     convolutions
         How many.
+    dilation
+        Distance of the nine points of each, in pixels.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, convolutions: int = 2) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, convolutions: int = 2, dilation: int = 1
+    ) -> None:
         layers: list[nn.Module] = []
         for channels in (in_channels, *(convolutions - 1) * (out_channels,)):
             layers += [
-                nn.Conv2d(channels, out_channels, 3, padding=1, bias=False),
+                nn.Conv2d(
+                    channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False
+                ),
                 nn.BatchNorm2d(out_channels),
                 nn.ReLU(inplace=True),
             ]
         super().__init__(*layers)
+
+
+class DilatedContext(nn.Module):
+    """Dilated convolutions in a row, each adding what it has seen to what came in.
+
+    At the coarsest level they see far at little cost: whether there is a pit nearby tells a
+    satellite of it from a particle.
+
+    Parameters
+    ----------
+    channels
+        Number of channels before and after.
+    dilations
+        Distance of the nine points of each convolution, in pixels of this level; none leaves
+        everything as it is.
+
+    References
+    ----------
+    F. Yu, V. Koltun, *Multi-Scale Context Aggregation by Dilated Convolutions*, ICLR 2016,
+    arXiv:1511.07122. The sum is that of L. Zhou, C. Zhang, M. Wu, *D-LinkNet*, CVPR Workshops
+    2018, doi:10.1109/CVPRW.2018.00034.
+    """
+
+    def __init__(self, channels: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ConvBlock(channels, channels, 1, d) for d in dilations)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features of the same shape."""
+        seen = features
+        for block in self.blocks:
+            seen = block(seen)
+            features = features + seen
+        return features
 
 
 class UpConvolution(nn.ConvTranspose2d):
@@ -58,6 +98,8 @@ class UNet(nn.Module):
         Channels of each level, full resolution first; each further level halves
         the resolution, so height and width must be multiples of
         ``2 ** (len(widths) - 1)``.
+    dilations
+        As for `DilatedContext`, at the coarsest level.
 
     Examples
     --------
@@ -67,10 +109,13 @@ class UNet(nn.Module):
     [(1, 1, 16, 24)]
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int]) -> None:
+    def __init__(
+        self, in_channels: int, widths: Sequence[int], dilations: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         inputs = (in_channels, *widths[:-1])
         self.down = nn.ModuleList(ConvBlock(i, o) for i, o in zip(inputs, widths, strict=True))
+        self.context = DilatedContext(widths[-1], dilations)
         self.rising = nn.ModuleList(UpConvolution(c, f) for f, c in itertools.pairwise(widths))
         self.up = nn.ModuleList(ConvBlock(2 * fine, fine) for fine in widths[:-1])
         self.head = nn.Conv2d(widths[0], 1, 1)
@@ -82,6 +127,7 @@ class UNet(nn.Module):
         for level, block in enumerate(self.down):
             current = block(current if level == 0 else functional.max_pool2d(current, 2))
             features.append(current)
+        current = self.context(current)
         for level in reversed(range(len(self.up))):
             risen = self.rising[level](current)
             current = self.up[level](torch.cat([features[level], risen], dim=1))

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from corroscope.learning.unet import ConvBlock, UpConvolution
+from corroscope.learning.unet import ConvBlock, DilatedContext, UpConvolution
 
 
 class UNetPlusPlus(nn.Module):
@@ -40,6 +40,8 @@ class UNetPlusPlus(nn.Module):
     widths
         Channels of each level, full resolution first; height and width of the
         input must be multiples of ``2 ** (len(widths) - 1)``.
+    dilations
+        As for `corroscope.learning.unet.DilatedContext`, at the coarsest level.
 
     Examples
     --------
@@ -49,11 +51,14 @@ class UNetPlusPlus(nn.Module):
     [(1, 1, 16, 24), (1, 1, 16, 24)]
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int]) -> None:
+    def __init__(
+        self, in_channels: int, widths: Sequence[int], dilations: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.levels = len(widths)
         inputs = (in_channels, *widths[:-1])
         self.backbone = nn.ModuleList(ConvBlock(i, o) for i, o in zip(inputs, widths, strict=True))
+        self.context = DilatedContext(widths[-1], dilations)
         # Nodes by their names in the drawing above, and the arrows that rise to them.
         self.nested = nn.ModuleDict()
         self.rising = nn.ModuleDict()
@@ -69,6 +74,7 @@ class UNetPlusPlus(nn.Module):
         rows: list[list[Tensor]] = [[self.backbone[0](frames)]]
         for level in range(1, self.levels):
             rows.append([self.backbone[level](functional.max_pool2d(rows[-1][0], 2))])
+        rows[-1] = [self.context(rows[-1][0])]
         for j in range(1, self.levels):
             for i in range(self.levels - j):
                 risen = self.rising[f"X{i}{j}"](rows[i + 1][j - 1])

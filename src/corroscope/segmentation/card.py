@@ -146,6 +146,13 @@ def _scores(metrics: dict[str, Any]) -> list[str]:
         number = "undefined" if value is None else f"{value:.3f}"
         between = "undefined" if low is None else f"{low:.3f} to {high:.3f}"
         rows.append(f"| {meaning} | {number} | {between} |")
+    error = metrics.get("ece_near")
+    if error is not None:
+        rows += [
+            "",
+            f"Near particles a probability is off by {error:.3f} on average (expected calibration "
+            "error, 15 bins).",
+        ]
     return rows
 
 

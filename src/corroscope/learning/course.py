@@ -1,0 +1,313 @@
+"""The fits of one training: one that is validated, or one for each fold and one on all patches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from corroscope.learning.dataset import Patch
+from corroscope.learning.export import export_bundle
+from corroscope.learning.fit import FINISHED, fit
+from corroscope.learning.judge import Judged, judge, nested_points
+from corroscope.learning.judge_pairs import PairCounts, count_pair
+from corroscope.learning.pairs import Paired, surface_pairs, synthetic_pairs
+from corroscope.learning.progress import Progress
+from corroscope.learning.settings import TrainSettings
+from corroscope.learning.side_by_side import side_by_side
+from corroscope.report.examples import Example, draw_examples
+from corroscope.segmentation.particles import find_particles
+from corroscope.segmentation.segmenter import Segmenter
+
+Tell = Callable[[Progress], object]
+
+
+class Machine(NamedTuple):
+    """What trains.
+
+    Attributes
+    ----------
+    accelerator, devices
+        As Lightning's Trainer understands them.
+    workers
+        How many processes train networks side by side.
+    """
+
+    accelerator: str = "auto"
+    devices: int | str = 1
+    workers: int = 1
+
+
+class Fold(NamedTuple):
+    """One network of a cross-validation.
+
+    Attributes
+    ----------
+    number
+        From 1; that of the network on all patches comes last.
+    training, judged
+        Indices of the patches that it learns from and is judged on.
+    folder
+        Where it is trained.
+    """
+
+    number: int
+    training: Sequence[int]
+    judged: Sequence[int]
+    folder: Path
+
+
+class Course:
+    """What all fits of one training have in common.
+
+    Parameters
+    ----------
+    patches
+        All patches.
+    settings
+        Every setting.
+    folder
+        The training's own folder.
+    start
+        Folder of an earlier run, whose weights to start from.
+    machine
+        What trains.
+    progress
+        As for `corroscope.train`.
+    """
+
+    def __init__(
+        self,
+        patches: Sequence[Patch],
+        settings: TrainSettings,
+        folder: Path,
+        start: Path | None = None,
+        machine: Machine = Machine(),  # noqa: B008 - cannot be changed
+        progress: Tell | None = None,
+    ) -> None:
+        self.patches = patches
+        self.settings = settings
+        self.folder = folder
+        self.start = start
+        self.machine = machine
+        self.progress = progress
+        self.judged: list[Patch] = []
+
+    @cached_property
+    def _synthetic(self) -> list[Paired]:
+        """Made once for all fits, for it takes most of a minute."""
+        settings = self.settings
+        if settings.channels == 1 or settings.pairing.synthetic == 0:
+            return []
+        return synthetic_pairs(settings.pairing.runs, settings.background_sigma_px, settings.seed)
+
+    def validated(
+        self, split: tuple[Sequence[int], Sequence[int]], shared: NDArray[np.bool_]
+    ) -> tuple[nn.Module, list[dict[str, float]], dict[str, Any]]:
+        """One fit; the best epoch on the validation patches is taken.
+
+        Parameters
+        ----------
+        split
+            Indices of the patches to learn from and to validate with.
+        shared
+            ``(n, n)``, which of all patches share surface.
+
+        Returns
+        -------
+        network : torch.nn.Module
+            The network.
+        history : list of dict
+            Figures of each epoch.
+        metrics : dict
+            As of `corroscope.learning.judge.judge`.
+        """
+        training, validation = split
+        network, history = self._fit(Fold(1, training, validation, self.folder), 1, validation)
+        segmenters = {0: self._segmenter(network, self.folder / "validation")}
+        metrics = self._judge(validation, [0] * len(validation), segmenters, shared)
+        metrics["method"] += "; the best epoch was chosen on the same patches"
+        return network, history, metrics
+
+    def cross_validated(
+        self, splits: Sequence[tuple[Sequence[int], Sequence[int]]], shared: NDArray[np.bool_]
+    ) -> tuple[nn.Module, list[dict[str, float]], dict[str, Any]]:
+        """A fit for each fold, to judge; then one on all patches, to use.
+
+        No fit chooses its epoch by the patches it is judged on: all take the last.
+
+        Parameters
+        ----------
+        splits
+            For each fold, indices of the patches to learn from and to be judged on.
+        shared
+            ``(n, n)``, which of all patches share surface.
+
+        Returns
+        -------
+        network : torch.nn.Module
+            The one on all patches.
+        history : list of dict
+            Its figures of each epoch.
+        metrics : dict
+            As of `corroscope.learning.judge.judge`, with ``compared`` where there are pairs.
+        """
+        folds = [
+            Fold(number, training, judged, self.folder / f"fold{number}")
+            for number, (training, judged) in enumerate(splits, start=1)
+        ]
+        final = Fold(len(folds) + 1, range(len(self.patches)), (), self.folder)
+        if self.machine.workers > 1:
+            self.train_side_by_side([*folds, final])
+        indices: list[int] = []
+        numbers: list[int] = []
+        segmenters: dict[int, Segmenter] = {}
+        for fold in folds:
+            network, _ = self._fit(fold, final.number)
+            segmenters[fold.number] = self._segmenter(network, fold.folder)
+            indices += fold.judged
+            numbers += [fold.number] * len(fold.judged)
+        metrics = self._judge(indices, numbers, segmenters, shared)
+        network, history = self._fit(final, final.number)
+        return network, history, metrics
+
+    def train_side_by_side(self, folds: Sequence[Fold]) -> None:
+        """Train several networks in several processes, and leave them in their folders.
+
+        Parameters
+        ----------
+        folds
+            The networks; those that are finished are left alone.
+        """
+        open_folds = [fold for fold in folds if not (fold.folder / FINISHED).exists()]
+        workers = min(self.machine.workers, len(open_folds))
+        alone = self.machine._replace(workers=1)
+        shares = [
+            _Share(
+                # The curves of several networks at once could not be read.
+                Course(
+                    self.patches, self.settings, self.folder, self.start, alone,
+                    self.progress if worker == 0 else None,
+                ),
+                open_folds[worker::workers],
+                len(folds),
+            )
+            for worker in range(workers)
+        ]  # fmt: skip
+        if workers > 0:
+            side_by_side(_train_share, shares, what="the training", again="--resume")
+
+    def train_all(self, folds: Sequence[Fold], fits: int) -> None:
+        """Train networks one after the other, and leave them in their folders.
+
+        Parameters
+        ----------
+        folds
+            The networks.
+        fits
+            How many there are in all.
+        """
+        for fold in folds:
+            self._fit(fold, fits)
+
+    def _fit(
+        self, fold: Fold, fits: int, validation: Sequence[int] = ()
+    ) -> tuple[nn.Module, list[dict[str, float]]]:
+        told = None if self.progress is None else partial(_tell, self.progress, fold.number, fits)
+        return fit(
+            [self.patches[i] for i in fold.training],
+            [self.patches[i] for i in validation],
+            self.settings,
+            fold.folder,
+            start=self.start,
+            # A network that is finished is only read.
+            synthetic=[] if (fold.folder / FINISHED).exists() else self._synthetic,
+            accelerator=self.machine.accelerator,
+            devices=self.machine.devices,
+            progress=told,
+        )
+
+    def _segmenter(self, network: nn.Module, folder: Path) -> Segmenter:
+        """What would ship: the exported network in its engine."""
+        bundle = export_bundle(
+            network,
+            self.settings,
+            folder / "bundle",
+            name="validation",
+            threshold=0.5,
+            min_area_px=1,
+            training={},
+            metrics={},
+            provenance={},
+        )
+        return Segmenter(bundle, precision="f32")
+
+    def _judge(
+        self,
+        indices: Sequence[int],
+        folds: list[int],
+        segmenters: dict[int, Segmenter],
+        all_shared: NDArray[np.bool_],
+    ) -> dict[str, Any]:
+        patches = self.judged = [self.patches[i] for i in indices]
+        probabilities = [
+            segmenters[fold](patch.frame).probability
+            for patch, fold in zip(patches, folds, strict=True)
+        ]
+        judged = Judged(patches, probabilities, folds)
+        shared = all_shared[np.ix_(indices, indices)]
+        metrics = judge(judged, shared, np.random.default_rng(self.settings.seed))
+        if self.settings.channels > 1:
+            pairs = self._judge_pairs(judged, nested_points(judged, shared), segmenters)
+            if pairs.pairs:
+                metrics["compared"] = asdict(pairs)
+        point = (metrics["threshold"], metrics["min_area_px"])
+        examples = [
+            Example(patch.name, patch.frame, patch.mask, find_particles(probability, *point) > 0)
+            for patch, probability in zip(patches, probabilities, strict=True)
+        ]
+        draw_examples(examples, self.folder / "examples.png")
+        return metrics
+
+    def _judge_pairs(
+        self,
+        judged: Judged,
+        points: dict[int, tuple[float, int]],
+        segmenters: dict[int, Segmenter],
+    ) -> PairCounts:
+        """What a reference is worth, on surface that each network has not seen.
+
+        Patches of one surface are never on both sides of a split, so neither is a pair.
+        """
+        fold_of = {
+            patch.name: fold for patch, fold in zip(judged.patches, judged.folds, strict=True)
+        }
+        pairs = surface_pairs(self.patches, self.settings.background_sigma_px)
+        return sum(
+            (
+                count_pair(pair, segmenters[fold], *points[fold])
+                for pair in pairs
+                if (fold := fold_of.get(pair.later)) is not None
+            ),
+            PairCounts(),
+        )
+
+
+class _Share(NamedTuple):
+    """What one of several processes trains."""
+
+    course: Course
+    folds: Sequence[Fold]
+    fits: int
+
+
+def _train_share(share: _Share) -> None:
+    share.course.train_all(share.folds, share.fits)
+
+
+def _tell(progress: Tell, fit_number: int, fits: int, told: Progress) -> None:
+    progress(told._replace(fit=fit_number, fits=fits))
