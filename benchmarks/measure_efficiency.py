@@ -97,6 +97,7 @@ def main() -> None:
         "network_sha256": bundle.card.network_sha256,
         "threshold": bundle.card.threshold,
         "min_area_px": bundle.card.min_area_px,
+        "peak": bundle.card.peak,
         "tta": False,
         "area_edges_px": [edge for edge in efficiency.area_edges_px if np.isfinite(edge)],
         "criterion": "IoU ≥ 0.3, one to one; touching products count one by one",

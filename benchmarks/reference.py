@@ -28,7 +28,7 @@ from corroscope.scoring.bootstrap import difference_intervals
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
 from corroscope.segmentation.bundle import load_bundle
-from corroscope.segmentation.particles import find_particles
+from corroscope.segmentation.particles import OperatingPoint, find_particles
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.synthesis.experiment import Experiment
 from corroscope.synthesis.settings import make_synth_settings
@@ -59,7 +59,7 @@ def main() -> None:
     print_synthetic(segmenters, points, CROWDED, range(9000, 9010))
     print("Synthetic runs as made by default, 1024×1024 px, the bundle itself; IoU ≥ 0.3")
     bundle = load_bundle(chosen.run / "bundle")
-    point = (bundle.card.threshold, bundle.card.min_area_px)
+    point = OperatingPoint(bundle.card.threshold, bundle.card.min_area_px, bundle.card.peak)
     print_synthetic({0: Segmenter(bundle, precision="f32")}, {0: point}, {}, range(9100, 9104))
 
 
@@ -116,7 +116,7 @@ def print_pairs(
     patches: Sequence[Patch],
     folds: dict[str, int],
     segmenters: dict[int, Segmenter],
-    points: dict[int, tuple[float, int]],
+    points: dict[int, OperatingPoint],
 ) -> None:
     """Real pairs: what was there is to go, what arrived is to stay."""
     sizes = {patch.name: patch.frame.shape for patch in patches}
@@ -150,7 +150,7 @@ def share(part: int, whole: int) -> str:
 
 def print_synthetic(
     segmenters: dict[int, Segmenter],
-    points: dict[int, tuple[float, int]],
+    points: dict[int, OperatingPoint],
     changes: dict[str, Any],
     seeds: Sequence[int],
 ) -> None:
@@ -171,7 +171,7 @@ def print_synthetic(
             alone, compared = (segmenter.probability(contrast, g) for g in (None, reference))
             tried = {"alone": (alone, point), "compared": (compared, point)}
             for threshold in THRESHOLDS:
-                tried[f"from {threshold}"] = (compared, (threshold, SMALLEST_PX))
+                tried[f"from {threshold}"] = (compared, OperatingPoint(threshold, SMALLEST_PX))
             # True particles that the bundle's smallest area leaves out: most are cut by the border.
             large = find_particles(scene.mask.astype(np.float32), 0.5, SMALLEST_PX) > 0
             for name, (probability, at) in tried.items():

@@ -195,6 +195,9 @@ def test_the_shipped_table_is_of_the_shipped_bundle() -> None:
     remark = operating_point_remark(settings, Segmenter(min_area_px=9))
     assert remark is not None
     assert "smallest area 7, not 9" in remark
+    remark = operating_point_remark(settings, Segmenter(peak=0.97))
+    assert remark is not None
+    assert f"peak {settings['peak']}, not 0.97" in remark
 
 
 def evaluation(folder: Path) -> Path:
@@ -218,7 +221,7 @@ def evaluation(folder: Path) -> Path:
     pd.concat(parts).to_csv(folder / "particles.csv", index=False)
     manifest = {
         "bundle": {"network_sha256": "ab"},
-        "settings": {"threshold": 0.4, "min_area_px": 7, "tta": False},
+        "settings": {"threshold": 0.4, "min_area_px": 7, "peak": 0.0, "tta": False},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
@@ -227,7 +230,7 @@ def evaluation(folder: Path) -> Path:
 def test_an_evaluation_is_read(tmp_path: Path) -> None:
     efficiency, settings = read_efficiency(evaluation(tmp_path))
     assert settings == {
-        "threshold": 0.4, "min_area_px": 7, "tta": False, "network_sha256": "ab",
+        "threshold": 0.4, "min_area_px": 7, "peak": 0.0, "tta": False, "network_sha256": "ab",
     }  # fmt: skip
     pooled = efficiency.counts.sum(axis=0)
     assert len(efficiency.counts) == 8

@@ -35,6 +35,7 @@ from corroscope.pipeline import run as running
 from corroscope.segmentation import segmenter as segmenter_module
 from corroscope.segmentation.bundle import Bundle
 from corroscope.segmentation.engines import Engine, EngineName, Precision, start_engine
+from corroscope.segmentation.particles import OperatingPoint
 from corroscope.segmentation.segmenter import Segmentation, Segmenter
 from corroscope.synthesis.settings import make_synth_settings
 from corroscope.tables import PARTICLES, PARTICLES_UM, SEGMENTED_FRAMES
@@ -114,8 +115,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         settings = make_train_settings({"pairing": {"alone": alone}, "widths": (4, 8)})
         made[name] = tmp_path_factory.mktemp("bundles") / name
         export_bundle(
-            build_network(settings), settings, made[name], name=name, threshold=0.5,
-            min_area_px=1, training={}, metrics={}, provenance={},
+            build_network(settings), settings, made[name], name=name, point=OperatingPoint(0.5, 1),
+            training={}, metrics={}, provenance={},
         )  # fmt: skip
     return made
 

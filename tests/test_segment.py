@@ -28,6 +28,7 @@ from corroscope.learning.export import export_bundle
 from corroscope.learning.networks import build_network
 from corroscope.learning.settings import make_settings as make_train_settings
 from corroscope.segmentation.bundle import load_bundle
+from corroscope.segmentation.particles import OperatingPoint
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.synthesis.experiment import Scene
 from corroscope.synthesis.settings import make_synth_settings
@@ -261,7 +262,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = make_train_settings({"pairing": {"alone": 1}, "widths": (4, 8)})
     folder = tmp_path_factory.mktemp("bundles") / "alone"
     export_bundle(
-        build_network(settings), settings, folder, name="alone", threshold=0.5, min_area_px=1,
+        build_network(settings), settings, folder, name="alone", point=OperatingPoint(0.5, 1),
         training={}, metrics={}, provenance={},
     )  # fmt: skip
     return folder

@@ -1,6 +1,7 @@
 """Particles, overlays and the segmenter."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.measure import regionprops_table
 
-from corroscope.errors import (
-    SettingsError,
-)
+from corroscope.errors import SettingsError
 from corroscope.learning.dataset import Patch
+from corroscope.segmentation.bundle import load_bundle
+from corroscope.segmentation.card import render_model_card
 from corroscope.segmentation.overlay import draw_overlay
 from corroscope.segmentation.particles import find_particles, measure_particles
 from corroscope.segmentation.segmenter import Segmenter
@@ -61,6 +62,36 @@ def test_labels_count_rows_first_and_leave_no_gap() -> None:
     probability[8:10, 0:2] = probability[5, 5] = probability[0:2, 7:9] = 1
     labels = find_particles(probability, 0.5, min_area_px=2)
     assert (labels[0, 7], labels[8, 0], labels[5, 5]) == (1, 2, 0)
+
+
+def test_a_peak_tells_whether_and_the_threshold_how_far() -> None:
+    probability = np.zeros((12, 12), np.float32)
+    probability[1:4, 1:4] = 0.4
+    probability[2, 2] = 0.9
+    probability[7:10, 7:10] = 0.55
+    both = find_particles(probability, 0.3, 1)
+    assert both.max() == 2
+    for peak in (0.0, 0.2, 0.55):  # at its own peak a particle stays
+        assert np.array_equal(find_particles(probability, 0.3, 1, np.float32(peak)), both)
+    sure = find_particles(probability, 0.3, 1, 0.6)
+    assert np.array_equal(sure, both * (both == 1))
+    assert not find_particles(probability, 0.3, 1, 0.95).any()
+    assert not find_particles(np.zeros((5, 5), np.float32), 0.3, 1, 0.95).any()
+
+
+def test_the_peak_belongs_to_the_bundles_own_threshold() -> None:
+    """Whoever asks for another threshold is not given fewer particles by a peak."""
+    shipped = load_bundle()
+    bundle = replace(shipped, card=shipped.card.model_copy(update={"peak": 0.8}))
+    own = (shipped.card.threshold, shipped.card.min_area_px)
+    assert Segmenter(bundle).operating_point == (*own, 0.8)
+    assert Segmenter(bundle, min_area_px=3).operating_point == (own[0], 3, 0.8)
+    assert Segmenter(bundle, threshold=0.2).operating_point == (0.2, own[1], 0.0)
+    assert Segmenter(bundle, threshold=0.2, peak=0.7).operating_point == (0.2, own[1], 0.7)
+    assert Segmenter(bundle, peak=0.0).operating_point == (*own, 0.0)
+    assert "at least one of them ≥ 0.8" in render_model_card(bundle.card)
+    lower = shipped.card.model_copy(update={"peak": 0.1})
+    assert "at least one of them" not in render_model_card(lower)
 
 
 def test_no_particle() -> None:
@@ -118,6 +149,8 @@ def test_8_and_16_bits_alike(crowded: Callable[[tuple[int, int], int], Scene]) -
         ({"threshold": 0.0}, "threshold 0: must lie between 0 and 1"),
         ({"threshold": 1.5}, "threshold 1.5: must lie between 0 and 1"),
         ({"min_area_px": 0}, "min_area_px 0: must be 1 or more"),
+        ({"peak": -0.1}, "peak -0.1: must be 0 or more and less than 1"),
+        ({"peak": 1.0}, "peak 1: must be 0 or more and less than 1"),
     ],
 )
 def test_settings_out_of_range(options: dict[str, float], message: str) -> None:

@@ -23,6 +23,7 @@ from corroscope.learning.progress import at_work, read_epochs, status
 from corroscope.learning.runs import ASKED, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.side_by_side import side_by_side
+from corroscope.segmentation.particles import OperatingPoint
 
 QUICK: dict[str, Any] = {
     "widths": (4, 6), "crop_px": 32, "batch_size": 4, "steps_per_epoch": 3, "epochs": 2,
@@ -454,8 +455,8 @@ def test_export_fails_when_an_engine_disagrees(
     settings = quick.model_copy(update={"foreground": 0.5})
     with pytest.raises(ExportError, match="openvino differs from PyTorch by .* was not written"):
         export_bundle(
-            build_network(settings), settings, tmp_path / "bundle", name="x", threshold=0.5,
-            min_area_px=1, training={}, metrics={}, provenance={},
+            build_network(settings), settings, tmp_path / "bundle", name="x",
+            point=OperatingPoint(0.5, 1), training={}, metrics={}, provenance={},
         )  # fmt: skip
     assert not (tmp_path / "bundle").exists()
 
@@ -465,7 +466,7 @@ def test_parity_is_measured_on_something(tmp_path: Path, quick: TrainSettings) -
 
     network = build_network(quick).eval()
     bundle = export_bundle(
-        network, quick, tmp_path / "bundle", name="x", threshold=0.5, min_area_px=1,
+        network, quick, tmp_path / "bundle", name="x", point=OperatingPoint(0.5, 1),
         training={}, metrics={}, provenance={},
     )  # fmt: skip
     difference = check_parity(export._Probability(network).eval(), bundle)
@@ -514,9 +515,9 @@ def test_of_nearly_equal_thresholds_that_is_chosen_at_which_counts_agree() -> No
     probability = np.where(mask, 0.9, 0.1).astype(np.float32)
     probability[2:8, 2:8] = 0.1
     patch = Patch("a.png", np.zeros(mask.shape, np.uint8), mask)
-    assert operating_point([patch], [probability]) == (0.2, 1)
+    assert operating_point([patch], [probability]) == OperatingPoint(0.2, 1)
     probability[10, 10] = 0.34
-    assert operating_point([patch], [probability]) == (0.2, 1)
+    assert operating_point([patch], [probability]) == OperatingPoint(0.2, 1)
     # Twenty false ones cost more than counts are worth.
     probability[10, 22::5] = 0.34
-    assert operating_point([patch], [probability]) == (0.2, 3)
+    assert operating_point([patch], [probability]) == OperatingPoint(0.2, 3)

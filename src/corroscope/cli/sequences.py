@@ -47,6 +47,7 @@ def do_segment(chosen: argparse.Namespace) -> None:
             tta=chosen.tta,
             threshold=chosen.threshold,
             min_area=chosen.min_area,
+            peak=chosen.peak,
             progress=lambda done, _: bar.update(done - bar.n),
         )
     print(f"{len(particles)} particles in {len(chosen.images)} images: {chosen.out}")
@@ -67,6 +68,7 @@ def do_run(chosen: argparse.Namespace) -> None:
             tta=chosen.tta,
             threshold=chosen.threshold,
             min_area=chosen.min_area,
+            peak=chosen.peak,
             current=chosen.current,
             current_unit=chosen.current_unit,
             alloy=chosen.alloy,

@@ -13,14 +13,14 @@ from torch import nn
 from corroscope.learning.dataset import Patch
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import FINISHED, fit
-from corroscope.learning.judge import Judged, judge, nested_points
+from corroscope.learning.judge import Judged, judge, nested_points, point_of
 from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.pairs import Paired, surface_pairs, synthetic_pairs
 from corroscope.learning.progress import Progress
 from corroscope.learning.settings import TrainSettings
 from corroscope.learning.side_by_side import side_by_side
 from corroscope.report.examples import Example, draw_examples
-from corroscope.segmentation.particles import find_particles
+from corroscope.segmentation.particles import OperatingPoint, find_particles
 from corroscope.segmentation.segmenter import Segmenter
 
 Tell = Callable[[Progress], object]
@@ -238,8 +238,7 @@ class Course:
             self.settings,
             folder / "bundle",
             name="validation",
-            threshold=0.5,
-            min_area_px=1,
+            point=OperatingPoint(0.5, 1),
             training={},
             metrics={},
             provenance={},
@@ -265,7 +264,7 @@ class Course:
             pairs = self._judge_pairs(judged, nested_points(judged, shared), segmenters)
             if pairs.pairs:
                 metrics["compared"] = asdict(pairs)
-        point = (metrics["threshold"], metrics["min_area_px"])
+        point = point_of(metrics)
         examples = [
             Example(patch.name, patch.frame, patch.mask, find_particles(probability, *point) > 0)
             for patch, probability in zip(patches, probabilities, strict=True)
@@ -276,7 +275,7 @@ class Course:
     def _judge_pairs(
         self,
         judged: Judged,
-        points: dict[int, tuple[float, int]],
+        points: dict[int, OperatingPoint],
         segmenters: dict[int, Segmenter],
     ) -> PairCounts:
         """What a reference is worth, on surface that each network has not seen.

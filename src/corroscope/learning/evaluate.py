@@ -98,6 +98,7 @@ def evaluate(
             "tta": tta,
             "threshold": segmenter.threshold,
             "min_area_px": segmenter.min_area_px,
+            "peak": segmenter.peak,
         },
     }
     page = picture(found, metrics, manifest)

@@ -17,6 +17,7 @@ from corroscope.learning.settings import TrainSettings
 from corroscope.segmentation.bundle import Bundle, write_bundle
 from corroscope.segmentation.card import Card
 from corroscope.segmentation.engines import ENGINES, start_engine
+from corroscope.segmentation.particles import OperatingPoint
 
 LARGEST_DIFFERENCE: Final = 1e-3
 """Largest difference of a probability, in f32, between an engine and PyTorch."""
@@ -41,8 +42,7 @@ def export_bundle(
     folder: str | Path,
     *,
     name: str,
-    threshold: float,
-    min_area_px: int,
+    point: OperatingPoint,
     training: dict[str, Any],
     metrics: dict[str, Any],
     provenance: dict[str, str],
@@ -57,7 +57,9 @@ def export_bundle(
         What it was built with.
     folder
         Where to write the bundle.
-    name, threshold, min_area_px, training, metrics, provenance
+    point
+        What counts as a particle.
+    name, training, metrics, provenance
         As in `corroscope.segmentation.bundle.Card`.
 
     Returns
@@ -81,8 +83,9 @@ def export_bundle(
         background_sigma_px=settings.background_sigma_px,
         channels=settings.channels,
         contrast_scale=CONTRAST_SCALE,
-        threshold=threshold,
-        min_area_px=min_area_px,
+        threshold=point.threshold,
+        min_area_px=point.min_area_px,
+        peak=point.peak,
         receptive_field_px=shape.receptive_field_px,
         pooling_stride_px=shape.stride_px,
         network_sha256=hashlib.sha256(content).hexdigest(),

@@ -16,7 +16,7 @@ from corroscope.learning.clusters import clusters_of
 from corroscope.learning.dataset import Patch
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import fit
-from corroscope.learning.judge import count_at, finite, finite_bounds, operating_point
+from corroscope.learning.judge import count_at, finite, finite_bounds, operating_point, point_of
 from corroscope.learning.predict import predict
 from corroscope.learning.progress import at_work, status
 from corroscope.learning.provenance import training_record
@@ -196,7 +196,7 @@ def _do(finals: Finals, which: Fit, place: Path) -> None:
     found = predict(network, finals.held_out, candidate.settings)
     pairs = zip(finals.held_out, found, strict=True)
     counts = [asdict(count_at(patch, probability, *point)) for patch, probability in pairs]
-    write_json(place / METRICS, {"threshold": point[0], "min_area_px": point[1], "counts": counts})
+    write_json(place / METRICS, {**point._asdict(), "counts": counts})
 
 
 def _export(finals: Finals, network: nn.Module, folder: Path) -> dict[str, Any]:
@@ -205,8 +205,7 @@ def _export(finals: Finals, network: nn.Module, folder: Path) -> dict[str, Any]:
     clusters = clusters_of(finals.shared_held_out)
     bounds = intervals(counts, clusters.labels.tolist(), np.random.default_rng(best.settings.seed))
     metrics = {
-        "threshold": chosen["threshold"],
-        "min_area_px": chosen["min_area_px"],
+        **point_of(chosen)._asdict(),
         "scores": finite(scores(sum(counts, Counts()))),
         "intervals_95": finite_bounds(bounds),
         "patches": len(finals.held_out),
@@ -221,8 +220,7 @@ def _export(finals: Finals, network: nn.Module, folder: Path) -> dict[str, Any]:
         best.settings,
         folder,
         name=finals.name,
-        threshold=chosen["threshold"],
-        min_area_px=chosen["min_area_px"],
+        point=point_of(chosen),
         training=training_record(
             finals.everything,
             best.settings,

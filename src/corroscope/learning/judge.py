@@ -19,10 +19,19 @@ from corroscope.scoring.calibration import (
 )
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
-from corroscope.segmentation.particles import find_particles
+from corroscope.segmentation.particles import OperatingPoint, find_particles
 
 THRESHOLDS: Final = tuple(round(0.05 * k, 2) for k in range(4, 17))
 SMALLEST_AREAS_PX: Final = (1, 3, 5, 7, 9)
+PEAKS: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
+POINTS: Final = tuple(
+    OperatingPoint(threshold, min_area_px, peak)
+    for threshold in THRESHOLDS
+    for min_area_px in SMALLEST_AREAS_PX
+    for peak in (0.0, *(peak for peak in PEAKS if peak > threshold))
+)
+"""Operating points that are tried."""
+UNCHOSEN: Final = OperatingPoint(0.5, 1)
 NEARLY: Final = 0.01
 """How far below the highest sum of Dice and particle F1 an operating point may be."""
 
@@ -47,7 +56,11 @@ class Judged:
 
 
 def count_at(
-    patch: Patch, probability: NDArray[np.float32], threshold: float, min_area_px: int
+    patch: Patch,
+    probability: NDArray[np.float32],
+    threshold: float,
+    min_area_px: int,
+    peak: float = 0.0,
 ) -> Counts:
     """Counts of one patch at one operating point; what is ignored counts for nothing.
 
@@ -57,22 +70,22 @@ def count_at(
         The patch.
     probability
         ``(height, width)``.
-    threshold, min_area_px
-        As in `corroscope.segmentation.particles.find_particles`.
+    threshold, min_area_px, peak
+        As in `corroscope.segmentation.particles.OperatingPoint`.
 
     Returns
     -------
     Counts
         The counts.
     """
-    found = find_particles(probability, threshold, min_area_px) > 0
+    found = find_particles(probability, threshold, min_area_px, peak) > 0
     return count(found, patch.mask, patch.ignored)
 
 
 def operating_point(
     patches: Sequence[Patch], probabilities: Sequence[NDArray[np.float32]]
-) -> tuple[float, int]:
-    """Threshold and smallest area with a high sum of Dice and particle F1, at which counts agree.
+) -> OperatingPoint:
+    """Operating point with a high sum of Dice and particle F1, at which counts agree.
 
     Near its highest value the sum hardly changes, while the number of particles does: of all
     that are within `NEARLY` of the highest, the one with the smallest count bias is taken.
@@ -86,10 +99,8 @@ def operating_point(
 
     Returns
     -------
-    threshold : float
-        One of `THRESHOLDS`.
-    min_area_px : int
-        One of `SMALLEST_AREAS_PX`.
+    OperatingPoint
+        One of `POINTS`.
 
     Examples
     --------
@@ -97,21 +108,33 @@ def operating_point(
     >>> mask[2:5, 2:5] = True
     >>> patch = Patch("a.png", np.zeros((8, 8), np.uint8), mask)
     >>> operating_point([patch], [np.where(mask, 0.33, 0.27).astype(np.float32)])
-    (0.3, 1)
+    OperatingPoint(threshold=0.3, min_area_px=1, peak=0.0)
     """
-    tried: list[tuple[float, float, tuple[float, int]]] = []
-    for threshold in THRESHOLDS:
-        for min_area_px in SMALLEST_AREAS_PX:
-            found = scores(_pool(patches, probabilities, threshold, min_area_px))
-            value = float(np.nan_to_num(found["dice"]) + np.nan_to_num(found["particle_f1_iou30"]))
-            bias = abs(float(np.nan_to_num(found["count_bias"])))
-            tried.append((value, bias, (threshold, min_area_px)))
+    return _best_point(_counts_at_points(patches, probabilities))
+
+
+def _counts_at_points(
+    patches: Sequence[Patch], probabilities: Sequence[NDArray[np.float32]]
+) -> list[list[Counts]]:
+    """For each patch its counts at each of `POINTS`."""
+    return [
+        [count_at(patch, probability, *point) for point in POINTS]
+        for patch, probability in zip(patches, probabilities, strict=True)
+    ]
+
+
+def _best_point(counts: Sequence[Sequence[Counts]]) -> OperatingPoint:
+    tried: list[tuple[float, float, OperatingPoint]] = []
+    for number, point in enumerate(POINTS):
+        found = scores(sum((at_points[number] for at_points in counts), Counts()))
+        value = float(np.nan_to_num(found["dice"]) + np.nan_to_num(found["particle_f1_iou30"]))
+        tried.append((value, abs(float(np.nan_to_num(found["count_bias"]))), point))
     highest = max(value for value, _, _ in tried)
     good = [(bias, -value, point) for value, bias, point in tried if value >= highest - NEARLY]
     return min(good)[2]
 
 
-def nested_points(judged: Judged, shared: NDArray[np.bool_]) -> dict[int, tuple[float, int]]:
+def nested_points(judged: Judged, shared: NDArray[np.bool_]) -> dict[int, OperatingPoint]:
     """For each fold the operating point in which its own patches had no say.
 
     Parameters
@@ -123,21 +146,19 @@ def nested_points(judged: Judged, shared: NDArray[np.bool_]) -> dict[int, tuple[
 
     Returns
     -------
-    dict of int to (float, int)
-        Threshold and smallest area chosen on patches that share no surface with those of
-        the fold; 0.5 and 1 where there are none.
+    dict of int to OperatingPoint
+        Chosen on patches that share no surface with those of the fold; 0.5 and 1 px where there
+        are none.
     """
+    folds = sorted(set(judged.folds))
+    if len(folds) == 1:
+        return {folds[0]: UNCHOSEN}
+    counts = _counts_at_points(judged.patches, judged.probabilities)
     points = {}
-    for fold in sorted(set(judged.folds)):
+    for fold in folds:
         in_fold = np.array([f == fold for f in judged.folds])
         others = np.flatnonzero(~shared[in_fold].any(axis=0)).tolist()
-        points[fold] = (
-            operating_point(
-                [judged.patches[i] for i in others], [judged.probabilities[i] for i in others]
-            )
-            if others
-            else (0.5, 1)
-        )
+        points[fold] = _best_point([counts[i] for i in others]) if others else UNCHOSEN
     return points
 
 
@@ -183,12 +204,12 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
     Returns
     -------
     dict
-        ``threshold`` and ``min_area_px`` chosen on all; ``scores`` and
+        ``threshold``, ``min_area_px`` and ``peak`` chosen on all; ``scores`` and
         ``intervals_95``; ``ece_near``, the expected calibration error near objects;
         ``patches`` and ``surfaces`` (their numbers); and how it was
         done in ``method``.
     """
-    threshold, min_area_px = operating_point(judged.patches, judged.probabilities)
+    point = operating_point(judged.patches, judged.probabilities)
     folds = set(judged.folds)
     counts = nested_counts(judged, shared)
     clusters = clusters_of(shared)
@@ -200,8 +221,7 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
     else:
         method = "patches on surface not used for training, at threshold 0.5"
     return {
-        "threshold": threshold,
-        "min_area_px": min_area_px,
+        **point._asdict(),
         "scores": finite(scores(sum(counts, Counts()))),
         "intervals_95": finite_bounds(intervals(counts, clusters.labels.tolist(), rng)),
         "ece_near": finite_or_none(expected_calibration_error(near_objects(judged))),
@@ -209,6 +229,27 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
         "surfaces": len(set(surface_groups(shared).tolist())),
         "method": f"{method}; intervals by resampling {clusters.words}",
     }
+
+
+def point_of(metrics: Mapping[str, Any]) -> OperatingPoint:
+    """The operating point that is written down in metrics.
+
+    Parameters
+    ----------
+    metrics
+        With ``threshold``, ``min_area_px`` and, unless it is 0, ``peak``.
+
+    Returns
+    -------
+    OperatingPoint
+        The same.
+
+    Examples
+    --------
+    >>> point_of({"threshold": 0.4, "min_area_px": 7, "peak": 0.6, "patches": 74})
+    OperatingPoint(threshold=0.4, min_area_px=7, peak=0.6)
+    """
+    return OperatingPoint(metrics["threshold"], metrics["min_area_px"], metrics.get("peak", 0.0))
 
 
 def near_objects(judged: Judged) -> Reliability:
@@ -291,16 +332,3 @@ def finite_or_none(value: float) -> float | None:
         What JSON can hold.
     """
     return round(value, 4) if np.isfinite(value) else None
-
-
-def _pool(
-    patches: Sequence[Patch],
-    probabilities: Sequence[NDArray[np.float32]],
-    threshold: float,
-    min_area_px: int,
-) -> Counts:
-    counts = (
-        count_at(patch, probability, threshold, min_area_px)
-        for patch, probability in zip(patches, probabilities, strict=True)
-    )
-    return sum(counts, Counts())

@@ -59,7 +59,7 @@ class PairCounts:
 
 
 def count_pair(
-    pair: Paired, segmenter: Segmenter, threshold: float, min_area_px: int
+    pair: Paired, segmenter: Segmenter, threshold: float, min_area_px: int, peak: float = 0.0
 ) -> PairCounts:
     """Segment a frame with and without its reference and count.
 
@@ -69,8 +69,8 @@ def count_pair(
         Frame and reference.
     segmenter
         A network that compares, and that has not seen this surface.
-    threshold, min_area_px
-        As in `corroscope.segmentation.particles.find_particles`.
+    threshold, min_area_px, peak
+        As in `corroscope.segmentation.particles.OperatingPoint`.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def count_pair(
     """
     reference = np.where(pair.covered, pair.reference, np.float32(np.nan))
     alone, compared = (
-        find_particles(segmenter.probability(pair.contrast, given), threshold, min_area_px)
+        find_particles(segmenter.probability(pair.contrast, given), threshold, min_area_px, peak)
         for given in (None, reference)
     )
     known = pair.annotated | pair.doubtful

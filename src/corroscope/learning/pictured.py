@@ -120,11 +120,14 @@ def picture(
 
 
 def _lead(found: Judgement, metrics: Mapping[str, Any]) -> list[str]:
-    card = found.bundle.card
+    card, point = found.bundle.card, found.segmenter.operating_point
+    at_least = f"at least {point.min_area_px}"
+    if point.peak > point.threshold:
+        at_least = f"{point.peak:g} or more in one pixel, and {at_least}"
     return [
         f"{card.name} ({card.parameters:,} weights) on {metrics['patches']} patches of "
         f"{metrics['surfaces']} separate pieces of surface, at a probability of "
-        f"{found.segmenter.threshold:g} or more and at least {found.segmenter.min_area_px} px.",
+        f"{found.segmenter.threshold:g} or more, {at_least} px.",
         f"Scores are pooled over all patches; 95 % intervals are over "
         f"{metrics['intervals_over']}. What would be 0/0 is left empty and counted.",
     ]

@@ -8,6 +8,7 @@ from corroscope.learning.course import Course, Machine
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import check_machine, start_from
+from corroscope.learning.judge import point_of
 from corroscope.learning.networks import build_network
 from corroscope.learning.progress import Progress, at_work, plain
 from corroscope.learning.provenance import frames_seen, training_record
@@ -156,8 +157,7 @@ def train(
             settings,
             folder / "bundle",
             name=name,
-            threshold=metrics["threshold"],
-            min_area_px=metrics["min_area_px"],
+            point=point_of(metrics),
             training=training_record(
                 patches, settings, used, cross_validated=cross_validate, earlier=earlier
             ),

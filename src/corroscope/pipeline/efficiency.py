@@ -35,7 +35,8 @@ def read_efficiency(folder: str | Path | None = None) -> tuple[Efficiency, dict[
     efficiency : Efficiency
         Its ``source`` says where it was measured.
     settings : dict
-        ``network_sha256``, ``threshold`` and ``min_area_px`` that it was measured with.
+        ``network_sha256``, ``threshold``, ``min_area_px``, ``peak`` and ``tta`` that it was
+        measured with.
 
     Raises
     ------
@@ -78,12 +79,14 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
         "network_sha256": segmenter.bundle.card.network_sha256,
         "threshold": segmenter.threshold,
         "min_area_px": segmenter.min_area_px,
+        "peak": segmenter.peak,
         "tta": segmenter.tta,
     }
     names = {
         "network_sha256": "network",
         "threshold": "threshold",
         "min_area_px": "smallest area",
+        "peak": "peak",
         "tta": "test-time augmentation",
     }
     other = [
@@ -111,7 +114,8 @@ def _read_shipped(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
         field_px = np.full(len(counts), float(facts["field_px"]))
         efficiency = Efficiency(edges, counts, str(facts["source"]), field_px)
         settings = {
-            name: facts[name] for name in ("network_sha256", "threshold", "min_area_px", "tta")
+            name: facts[name]
+            for name in ("network_sha256", "threshold", "min_area_px", "peak", "tta")
         }
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())
@@ -131,7 +135,7 @@ def _read_evaluation(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
         )
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         settings = {
-            name: manifest["settings"][name] for name in ("threshold", "min_area_px", "tta")
+            name: manifest["settings"][name] for name in ("threshold", "min_area_px", "peak", "tta")
         }
         settings["network_sha256"] = manifest["bundle"]["network_sha256"]
         judged = judged.astype({"area_px": "float64", "matched_iou_30": "bool"})

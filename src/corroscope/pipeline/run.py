@@ -57,6 +57,7 @@ def run(
     tta: bool = False,
     threshold: float | None = None,
     min_area: int | None = None,
+    peak: float | None = None,
     flat: str | Path | None = None,
     dark: str | Path | None = None,
     pattern: str | None = None,
@@ -103,6 +104,8 @@ def run(
     threshold, min_area
         Probability of a particle's pixels and smallest particle in pixels; the
         bundle's own if None.
+    peak
+        As in `corroscope.segment`.
     flat, dark
         Images to correct all frames with: an even surface in the same light, and no light.
     pattern, interval, start
@@ -159,6 +162,7 @@ def run(
         tta=tta,
         threshold=threshold,
         min_area_px=min_area,
+        peak=peak,
     )
     segmenter.require_comparing()
     known, known_with = read_efficiency(efficiency)
@@ -207,6 +211,7 @@ def _asked(segmenter: Segmenter, choice: Choice, picture: Reference) -> dict[str
         "bundle": segmenter.bundle.card.network_sha256,
         "threshold": segmenter.threshold,
         "smallest area": segmenter.min_area_px,
+        "peak": segmenter.peak,
         "engine": segmenter.engine.name,
         "precision": segmenter.engine.precision,
         "tta": segmenter.tta,

@@ -61,6 +61,9 @@ class Card(BaseModel):
     contrast_scale: float = Field(description="relative contrast that becomes 1", gt=0)
     threshold: float = Field(description="probability of a particle's pixels", gt=0, lt=1)
     min_area_px: int = Field(description="particles with fewer pixels are dropped", ge=1)
+    peak: float = Field(
+        0.0, description="probability that a particle must reach in one pixel", ge=0, lt=1
+    )
     receptive_field_px: int | None = Field(
         description="how far an output pixel sees; none if it sees the whole window", ge=0
     )
@@ -107,6 +110,7 @@ def render_model_card(card: Card) -> str:
         + ("" if card.channels == 1 else "; its difference to the reference; where there is one"),
         f"- A pixel sees {'the whole window' if sees is None else f'{sees} px each way'}",
         f"- Operating point: probability ≥ {card.threshold:g}, at least {card.min_area_px} px"
+        + (f", at least one of them ≥ {card.peak:g}" if card.peak > card.threshold else "")
         + ("" if card.channels == 1 else "; chosen without a reference, used with one as well"),
         f"- SHA-256 of `model.onnx`: `{card.network_sha256}`",
         "",

@@ -1,6 +1,7 @@
 """From a map of probabilities to a table with one row for each particle."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,25 +12,50 @@ from corroscope.errors import SettingsError
 from corroscope.tables import PARTICLES, PARTICLES_UM
 
 
+class OperatingPoint(NamedTuple):
+    """What of a map of probabilities counts as a particle.
+
+    Attributes
+    ----------
+    threshold
+        Pixels at or above it belong to particles, if what they belong to is one.
+    min_area_px
+        Particles with fewer pixels are dropped.
+    peak
+        Particles none of whose pixels has as much are dropped; 0 drops none.
+    """
+
+    threshold: float
+    min_area_px: int
+    peak: float = 0.0
+
+
 def find_particles(
-    probability: NDArray[np.float32], threshold: float, min_area_px: int
+    probability: NDArray[np.float32], threshold: float, min_area_px: int, peak: float = 0.0
 ) -> NDArray[np.int32]:
     """Label connected pixels of sufficient probability.
+
+    With a ``peak`` above the threshold two questions are asked apart: whether there is a particle,
+    which the surest of its pixels answers, and how far it reaches.
 
     Parameters
     ----------
     probability
         ``(height, width)``, 0 to 1.
-    threshold
-        Pixels at or above it belong to particles.
-    min_area_px
-        Particles with fewer pixels are dropped.
+    threshold, min_area_px, peak
+        As in `OperatingPoint`.
 
     Returns
     -------
     ndarray of int32
         ``(height, width)``; 0 is background, particles are 1, 2, … by the row, then
         the column, of their first pixel. Pixels that touch at a corner are connected.
+
+    References
+    ----------
+    Two thresholds are those of J. Canny, *A Computational Approach to Edge Detection*, IEEE
+    Transactions on Pattern Analysis and Machine Intelligence 8 (1986) 679–698,
+    doi:10.1109/TPAMI.1986.4767851.
 
     Examples
     --------
@@ -38,15 +64,22 @@ def find_particles(
     >>> probability[5, 5] = 0.8
     >>> find_particles(probability, 0.5, min_area_px=2).max()
     np.int32(1)
+    >>> find_particles(probability, 0.5, min_area_px=1, peak=0.85).max()
+    np.int32(1)
     """
     binary = (probability >= threshold).astype(np.uint8)
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(
+    _, found, statistics, _ = cv2.connectedComponentsWithStats(
         binary, connectivity=8, ltype=cv2.CV_32S
     )
+    labels = np.asarray(found, np.int32)
     kept = statistics[:, cv2.CC_STAT_AREA] >= min_area_px
     kept[0] = False
     # OpenCV does not promise an order of labels; count anew by first pixel.
     rows, columns = np.nonzero(labels)
+    if peak > threshold:
+        highest = np.zeros(len(statistics), probability.dtype)
+        np.maximum.at(highest, labels[rows, columns], probability[rows, columns])
+        kept &= highest >= peak
     present, first = np.unique(labels[rows, columns], return_index=True)
     renumbered = np.zeros(len(statistics), np.int32)
     ordered = present[np.argsort(first)]

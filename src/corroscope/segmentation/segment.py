@@ -48,6 +48,7 @@ def segment(
     tta: bool = False,
     threshold: float | None = None,
     min_area: int | None = None,
+    peak: float | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> pd.DataFrame:
     """Find the corrosion products in image files.
@@ -76,6 +77,9 @@ def segment(
     threshold, min_area
         Probability of a particle's pixels and smallest particle in pixels; the
         bundle's own if None.
+    peak
+        Probability that a particle must reach in one pixel at least; if None, the bundle's own
+        unless there is a ``threshold``, which then decides alone.
     progress
         Called after each image with the number done and the number of all.
 
@@ -113,6 +117,7 @@ def segment(
         tta=tta,
         threshold=threshold,
         min_area_px=min_area,
+        peak=peak,
     )
     before = None if reference is None else Before(Path(reference), segmenter)
     if (other := made_by(out)) not in (None, "segment"):
@@ -133,6 +138,7 @@ def segment(
             "tta": tta,
             "threshold": segmenter.threshold,
             "min_area_px": segmenter.min_area_px,
+            "peak": segmenter.peak,
             "pixel_size_um": pixel_size,
         },
         "reference": None if before is None else before.record,

@@ -11,7 +11,11 @@ from corroscope.frames.contrast import relative_contrast
 from corroscope.segmentation.bundle import Bundle, load_bundle
 from corroscope.segmentation.engines import EngineName, Precision, start_engine
 from corroscope.segmentation.inputs import network_input
-from corroscope.segmentation.particles import find_particles, measure_particles
+from corroscope.segmentation.particles import (
+    OperatingPoint,
+    find_particles,
+    measure_particles,
+)
 from corroscope.segmentation.tiles import run_tiled
 from corroscope.segmentation.tta import average_over_ways
 
@@ -62,11 +66,14 @@ class Segmenter:
         Probability from which a pixel belongs to a particle; the bundle's own if None.
     min_area_px
         Particles with fewer pixels are dropped; the bundle's own if None.
+    peak
+        Particles none of whose pixels has this probability are dropped. If None, the bundle's own
+        with the bundle's own threshold; a threshold that is given decides alone.
 
     Raises
     ------
     SettingsError
-        If threshold or smallest area is out of range.
+        If threshold, smallest area or peak is out of range.
     EngineError
         If the engine cannot run here.
 
@@ -87,17 +94,27 @@ class Segmenter:
         tta: bool = False,
         threshold: float | None = None,
         min_area_px: int | None = None,
+        peak: float | None = None,
     ) -> None:
         self.bundle = bundle if bundle is not None else load_bundle()
         card = self.bundle.card
         self.threshold = card.threshold if threshold is None else threshold
         self.min_area_px = card.min_area_px if min_area_px is None else min_area_px
+        own_peak = card.peak if threshold is None else 0.0
+        self.peak = own_peak if peak is None else peak
         if not 0 < self.threshold < 1:
             raise SettingsError(f"threshold {self.threshold:g}: must lie between 0 and 1")
         if self.min_area_px < 1:
             raise SettingsError(f"min_area_px {self.min_area_px}: must be 1 or more")
+        if not 0 <= self.peak < 1:
+            raise SettingsError(f"peak {self.peak:g}: must be 0 or more and less than 1")
         self.tta = tta
         self.engine = start_engine(self.bundle, engine, precision)
+
+    @property
+    def operating_point(self) -> OperatingPoint:
+        """What of the probabilities counts as a particle."""
+        return OperatingPoint(self.threshold, self.min_area_px, self.peak)
 
     @property
     def compares(self) -> bool:
@@ -150,7 +167,7 @@ class Segmenter:
         check_frame(frame)
         contrast = relative_contrast(frame, self.bundle.card.background_sigma_px)
         probability = self.probability(contrast, reference)
-        labels = find_particles(probability, self.threshold, self.min_area_px)
+        labels = find_particles(probability, *self.operating_point)
         particles = measure_particles(labels, contrast, probability)
         return Segmentation(probability, labels, particles, contrast)
 
