@@ -72,7 +72,7 @@ def test_a_peak_tells_whether_and_the_threshold_how_far() -> None:
     both = find_particles(probability, 0.3, 1)
     assert both.max() == 2
     for peak in (0.0, 0.2, 0.55):  # at its own peak a particle stays
-        assert np.array_equal(find_particles(probability, 0.3, 1, np.float32(peak)), both)
+        assert np.array_equal(find_particles(probability, 0.3, 1, float(np.float32(peak))), both)
     sure = find_particles(probability, 0.3, 1, 0.6)
     assert np.array_equal(sure, both * (both == 1))
     assert not find_particles(probability, 0.3, 1, 0.95).any()
