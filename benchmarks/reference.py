@@ -141,6 +141,11 @@ def print_pairs(
             f"{share(c.arrived_compared, c.arrived)}, "
             f"alone but not compared {share(c.lost, c.arrived)}"
         )
+        f1 = 2 * c.arrived_compared / (c.arrived + c.found)
+        print(
+            f"    found with the reference: {c.found}, had arrived "
+            f"{share(c.arrived_compared, c.found)}, F1 {f1:.3f}"
+        )
 
 
 def share(part: int, whole: int) -> str:

@@ -381,6 +381,7 @@ def test_counts_of_a_pair() -> None:
         (40, 40, False, False),  # a false alarm that has really come
         (0, 60, True, False),  # where the reference shows nothing
         (60, 76, True, False),  # cut by the border
+        (70, 40, False, False),  # another false alarm, of which nobody knows
     ):
         place = np.s_[top : top + 4, left : left + 4]
         contrast[place] = -0.4
@@ -389,11 +390,13 @@ def test_counts_of_a_pair() -> None:
     faint = np.s_[60:64, 20:24]
     contrast[faint] = reference[faint] = -0.1  # an old dark blob that is not found at all
     arrived = annotated & (reference == 0)
-    pair = Paired("b", "a", contrast, reference, covered, annotated, arrived, contrast > 0)
+    doubtful = contrast > 0
+    doubtful[70:72, 40:42] = True
+    pair = Paired("b", "a", contrast, reference, covered, annotated, arrived, doubtful)
     counts = count_pair(pair, _Threshold(), 0.5, 1)  # type: ignore[arg-type]
     assert counts == PairCounts(
         pairs=1, specks=1, specks_gone=1, blobs=2, blobs_gone=2, arrived=1, arrived_alone=1,
-        arrived_compared=1, lost=0,
+        arrived_compared=1, lost=0, found=2,
     )  # fmt: skip
     assert (counts + counts).arrived == 2
 
@@ -426,3 +429,5 @@ def test_training_tells_what_a_reference_is_worth(tmp_path: Path) -> None:
     assert compared["arrived"] > 10
     card = (bundle.folder / "MODEL_CARD.md").read_text()
     assert f"in between | {compared['arrived']} |" in card
+    f1 = 2 * compared["arrived_compared"] / (compared["arrived"] + compared["found"])
+    assert f"had arrived: particle F1 {f1:.3f} at IoU ≥ 0.3" in card

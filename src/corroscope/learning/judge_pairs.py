@@ -41,6 +41,9 @@ class PairCounts:
         Marked particles that the reference does not have; those found without and with it.
     lost
         Of the arrived, found without the reference but not with it.
+    found
+        Found with the reference, rightly or not; without those of which nobody knows, and those
+        of a particle that is left out.
     """
 
     pairs: int = 0
@@ -52,6 +55,7 @@ class PairCounts:
     arrived_alone: int = 0
     arrived_compared: int = 0
     lost: int = 0
+    found: int = 0
 
     def __add__(self, other: "PairCounts") -> "PairCounts":
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
@@ -102,6 +106,15 @@ def count_pair(
         if pair.covered[outline].all() and not _cut_by_border(outline)
     ]
     hits = [(_hit(outline, alone), _hit(outline, compared)) for outline in arrived]
+    # What is found of a particle that the border cuts need not reach the border itself.
+    left_out = pair.doubtful | ~pair.covered | pair.arrived
+    for outline in arrived:
+        left_out[outline] = False
+    found = [
+        outline
+        for outline in _outlines(compared)
+        if not left_out[outline].any() and not _cut_by_border(outline)
+    ]
     return PairCounts(
         pairs=1,
         specks=len(specks),
@@ -112,6 +125,7 @@ def count_pair(
         arrived_alone=sum(before for before, _ in hits),
         arrived_compared=sum(after for _, after in hits),
         lost=sum(before and not after for before, after in hits),
+        found=len(found),
     )
 
 

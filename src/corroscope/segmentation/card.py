@@ -164,7 +164,7 @@ def _compared(counts: dict[str, int]) -> list[str]:
     def share(part: str, whole: str) -> str:
         return f"{counts[part] / counts[whole]:.1%}" if counts[whole] else "none"
 
-    return [
+    lines = [
         f"{counts['pairs']} pairs of patches of one surface at two times, each judged by a network "
         "that has not seen that surface; overlapping patches count their particles again.",
         "",
@@ -178,3 +178,12 @@ def _compared(counts: dict[str, int]) -> list[str]:
         f"{share('arrived_compared', 'arrived')} found with the reference, "
         f"{share('arrived_alone', 'arrived')} without |",
     ]
+    found = counts.get("found")
+    if found is not None:
+        both = found + counts["arrived"]
+        f1 = f"{2 * counts['arrived_compared'] / both:.3f}" if both else "undefined"
+        lines.append(
+            f"| found with the reference | {found} | {share('arrived_compared', 'found')} had "
+            f"arrived: particle F1 {f1} at IoU ≥ 0.3 |"
+        )
+    return lines
