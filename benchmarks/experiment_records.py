@@ -35,7 +35,7 @@ class Record(NamedTuple):
     Attributes
     ----------
     settings
-        Those that differ from the defaults.
+        Of the first of its networks, as asked for.
     counts, clusters
         For each patch, by its name: what is counted, and which piece of surface it shows.
     near

@@ -31,13 +31,13 @@ from torch import nn
 
 from corroscope.frames.contrast import relative_contrast
 from corroscope.learning.crops import CONTRAST_SCALE, contrasts
-from corroscope.learning.dataset import Patch, read_dataset
+from corroscope.learning.dataset import Patch, dataset_hash, read_dataset
 from corroscope.learning.fit import fit
 from corroscope.learning.judge import Judged
 from corroscope.learning.networks import geometry
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.surfaces import shared_surface, surface_folds
-from corroscope.outputs import output_folder, write_json
+from corroscope.outputs import output_folder, read_manifest, write_json
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.inputs import network_input
 from corroscope.segmentation.segmenter import Segmenter
@@ -117,6 +117,7 @@ def main() -> None:
         if chosen.run:
             names = bundles
         judge_rows(names, chosen)
+    names = [BASELINE, *(name for name in names if name != BASELINE)]
     found = {name: record for name in names if (record := read_record(name)) is not None}
     print(table(found, BASELINE))
 
@@ -148,10 +149,12 @@ def judge_rows(names: Sequence[str], chosen: argparse.Namespace) -> None:
         costs = [json.loads(path.read_text()) for path in costs_of(name, out)]
         cost = sum(cost["processor_min"] for cost in costs)
         size = sum(cost["parameters"] for cost in costs) / FOLDS
-        settings: dict[str, Any] = costs[0].get("settings", {})
-        write_record(
-            name, judged_record(judged, shared[np.ix_(order, order)], settings, cost, size)
-        )
+        among = shared[np.ix_(order, order)]
+        record = judged_record(judged, among, costs[0]["settings"], cost, size)
+        if chosen.epochs:  # a trial of the script is no result
+            print(table({name: record}, BASELINE))
+        else:
+            write_record(name, record)
 
 
 def one_fold(
@@ -164,7 +167,7 @@ def one_fold(
 ) -> None:
     """Train one network of a row, and keep what it says of the fold's patches, both ways."""
     folder = output_folder(out / file_name(name) / f"fold{fold}")
-    if (folder / "cost.json").is_file():
+    if (folder / "cost.json").is_file() and not ROWS[name].bundle:  # another run may be asked for
         return
     training, judged = surface_folds(shared_surface(patches), FOLDS)[fold]
     row = ROWS[name]
@@ -181,6 +184,9 @@ def one_fold(
     elif row.bundle:
         if run is None:
             raise SystemExit("the rows of the bundle need --run, a cross-validated training")
+        record = read_manifest(run)
+        if record["dataset_sha256"] != dataset_hash(patches) or not record["cross_validate"]:
+            raise SystemExit(f"{run}: is no cross-validated training on this dataset")
         bundle = load_bundle(run / f"fold{fold + 1}" / "bundle")
         predict, size = bundle_predicts(Segmenter(bundle, precision="f32")), bundle.card.parameters
         changes = load_bundle(run / "bundle").card.training["settings"]

@@ -174,7 +174,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_run(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["run", str(made / "frames"), "--out", str(tmp_path / "out"), "--pixel-size", "0.4"]
-    words += ["--threshold", "0.3", "--min-area", "4", "--engine", "onnxruntime"]
+    words += ["--threshold", "0.3", "--min-area", "4", "--peak", "0.6", "--engine", "onnxruntime"]
     for _ in range(2):
         assert cli.main([*words, "--reference", "median:2", "--interval", "2.5"]) == 0
         streams = capsys.readouterr()
@@ -186,6 +186,7 @@ def test_run(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert frames["time_s"].tolist() == [0, 2.5, 5, 7.5]
     settings = json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]
     assert (settings["threshold"], settings["smallest area"]) == (0.3, 4)
+    assert settings["peak"] == 0.6
     assert (settings["engine"], settings["reference"][:8]) == ("onnxruntime", "median:2")
     assert cli.main([*words, "--reference", "median:3"]) == 2
     said = capsys.readouterr().err

@@ -370,6 +370,7 @@ def test_a_mask_that_was_deleted_is_made_anew(folder: Path, tmp_path: Path, call
     [
         ({"threshold": 0.77}, "threshold"),
         ({"min_area": 9}, "smallest area"),
+        ({"peak": 0.9}, "peak"),
         ({"reference": "median:3"}, "reference"),
         ({"reference": "rolling:1"}, "reference"),
         ({"model": "compares"}, "bundle"),

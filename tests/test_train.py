@@ -1,11 +1,13 @@
 """Training, from the folder of patches to the bundle."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from corroscope.learning.judge import Judged, judge, operating_point
 from corroscope.learning.progress import at_work, read_epochs, status
 from corroscope.learning.runs import ASKED, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
-from corroscope.learning.side_by_side import side_by_side
+from corroscope.learning.side_by_side import side_by_side, threads_each, worker_count
 from corroscope.segmentation.particles import OperatingPoint
 
 QUICK: dict[str, Any] = {
@@ -220,6 +222,7 @@ def test_networks_side_by_side_go_on_after_a_kill(
     before: dict[Path, int] = {}
     while before != (before := _written(out)):
         time.sleep(3)
+    assert len(list(out.rglob(fit.FINISHED))) < 4  # so nobody has gone on
     resumed = subprocess.run(
         [sys.executable, "-m", "corroscope", "train", str(dataset), "--out", str(out), "--resume",
          "--workers", "2", "--accelerator", "cpu"],
@@ -238,7 +241,8 @@ def test_networks_side_by_side_go_on_after_a_kill(
 
 
 def _written(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    """When checkpoints were written; temporary files come and go."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.ckpt")}
 
 
 def test_a_network_that_cannot_be_trained_side_by_side(dataset: Path, tmp_path: Path) -> None:
@@ -259,7 +263,39 @@ def test_a_network_that_cannot_be_trained_side_by_side(dataset: Path, tmp_path: 
 
 def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"of the work ended with code 3: .*; this goes on where"):
-        side_by_side(os._exit, [3], what="the work", again="this")
+        side_by_side(os._exit, [3], threads=1, what="the work", again="this")
+
+
+def test_a_process_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(SpawnProcess, "start", full)
+    with pytest.raises(OutputError, match=r"of the work could not be started \(Resource"):
+        side_by_side(os._exit, [0], threads=1, what="the work", again="this")
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def _sleep(seconds: Any) -> None:
+    time.sleep(seconds)
+
+
+def test_processes_end_when_one_fails() -> None:
+    """Nobody waits for the others."""
+    began = time.monotonic()
+    with pytest.raises(OutputError, match="ended with code 1"):
+        side_by_side(_sleep, ["not a number", 600], threads=1, what="the work", again="this")
+    assert time.monotonic() - began < 300
+
+
+def test_one_process_for_each_core_but_one_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert [worker_count("auto", jobs) for jobs in (1, 3, 6)] == [1, 3, 4]
+    assert [threads_each(workers) for workers in (1, 2, 3, 9)] == [4, 2, 1, 1]
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert [worker_count(name, 6) for name in ("auto", "gpu", "mps", "cpu")] == [1, 1, 1, 4]
 
 
 @pytest.mark.parametrize(
@@ -267,6 +303,7 @@ def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
     [
         ({"workers": 0}, "--workers: 0 .allowed: at least 1"),
         ({"workers": 2, "devices": 2}, "--workers and --devices exclude each other"),
+        ({"workers": 2}, "--workers are for --cross-validate"),
     ],
 )
 def test_workers_that_cannot_be(
@@ -503,7 +540,7 @@ def test_no_patch_chooses_the_threshold_it_is_judged_with() -> None:
     beyond = np.hypot(*(np.maximum(np.abs(axis - 7) - 2, 0) for axis in (rows, columns)))
     near = int((beyond <= 5).sum()) - 25
     off = 25 * 0.65 + near * 0.27 + 25 * 0.25 + 375 * 0.55
-    assert metrics["ece_near"] == pytest.approx(off / (25 + near + 400), abs=1e-4)
+    assert metrics["calibration_error"] == pytest.approx(off / (25 + near + 400), abs=1e-4)
 
 
 def test_of_nearly_equal_thresholds_that_is_chosen_at_which_counts_agree() -> None:

@@ -92,7 +92,10 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
 
 def _add_operating_point(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pixel-size", type=float, metavar="UM", help="side of a pixel in µm")
-    parser.add_argument("--threshold", type=float, help="probability of a particle's pixels")
+    parser.add_argument(
+        "--threshold", type=float,
+        help="probability of a particle's pixels; decides alone unless --peak is given",
+    )  # fmt: skip
     parser.add_argument("--min-area", type=int, metavar="PX", help="smallest particle in pixels")
     parser.add_argument(
         "--peak", type=float, help="probability that a particle must reach in one pixel"

@@ -21,6 +21,7 @@ _MANY_GAPS: Final = 0.1
 _SETTINGS: Final = {
     "bundle": "segmented by different networks",
     "threshold": "segmented at different thresholds",
+    "peak": "segmented with different peaks, which particles must reach in one pixel",
     "smallest area": "segmented with different smallest areas, below which there are no particles",
 }
 """Settings that change what is found, and what is said where they differ."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from corroscope.learning.dataset import Patch
+from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import FINISHED, fit
 from corroscope.learning.judge import Judged, judge, nested_points, point_of
@@ -18,7 +18,7 @@ from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.pairs import Paired, surface_pairs, synthetic_pairs
 from corroscope.learning.progress import Progress
 from corroscope.learning.settings import TrainSettings
-from corroscope.learning.side_by_side import side_by_side
+from corroscope.learning.side_by_side import side_by_side, threads_each
 from corroscope.report.examples import Example, draw_examples
 from corroscope.segmentation.particles import OperatingPoint, find_particles
 from corroscope.segmentation.segmenter import Segmenter
@@ -40,6 +40,21 @@ class Machine(NamedTuple):
     accelerator: str = "auto"
     devices: int | str = 1
     workers: int = 1
+
+
+class Origin(NamedTuple):
+    """Where patches are read from, by every process anew.
+
+    Attributes
+    ----------
+    dataset
+        Folder of images and masks.
+    annotated_only
+        Whether images without a mask are left out.
+    """
+
+    dataset: Path
+    annotated_only: bool = False
 
 
 class Fold(NamedTuple):
@@ -66,6 +81,8 @@ class Course:
 
     Parameters
     ----------
+    origin
+        Where the patches come from.
     patches
         All patches.
     settings
@@ -82,6 +99,7 @@ class Course:
 
     def __init__(
         self,
+        origin: Origin,
         patches: Sequence[Patch],
         settings: TrainSettings,
         folder: Path,
@@ -89,6 +107,7 @@ class Course:
         machine: Machine = Machine(),  # noqa: B008 - cannot be changed
         progress: Tell | None = None,
     ) -> None:
+        self.origin = origin
         self.patches = patches
         self.settings = settings
         self.folder = folder
@@ -183,23 +202,29 @@ class Course:
         folds
             The networks; those that are finished are left alone.
         """
-        open_folds = [fold for fold in folds if not (fold.folder / FINISHED).exists()]
-        workers = min(self.machine.workers, len(open_folds))
-        alone = self.machine._replace(workers=1)
+        todo = [fold for fold in folds if not (fold.folder / FINISHED).exists()]
+        workers = min(self.machine.workers, len(todo))
         shares = [
             _Share(
+                self.origin,
+                self.settings,
+                self.folder,
+                self.start,
+                self.machine.accelerator,
                 # The curves of several networks at once could not be read.
-                Course(
-                    self.patches, self.settings, self.folder, self.start, alone,
-                    self.progress if worker == 0 else None,
-                ),
-                open_folds[worker::workers],
+                self.progress if worker == 0 else None,
+                todo[worker::workers],
                 len(folds),
             )
             for worker in range(workers)
-        ]  # fmt: skip
-        if workers > 0:
-            side_by_side(_train_share, shares, what="the training", again="--resume")
+        ]
+        side_by_side(
+            _train_share,
+            shares,
+            threads=threads_each(self.machine.workers),
+            what="the training",
+            again="--resume",
+        )
 
     def train_all(self, folds: Sequence[Fold], fits: int) -> None:
         """Train networks one after the other, and leave them in their folders.
@@ -224,8 +249,7 @@ class Course:
             self.settings,
             fold.folder,
             start=self.start,
-            # A network that is finished is only read.
-            synthetic=[] if (fold.folder / FINISHED).exists() else self._synthetic,
+            synthetic=None if (fold.folder / FINISHED).exists() else self._synthetic,
             accelerator=self.machine.accelerator,
             devices=self.machine.devices,
             progress=told,
@@ -299,13 +323,21 @@ class Course:
 class _Share(NamedTuple):
     """What one of several processes trains."""
 
-    course: Course
+    origin: Origin
+    settings: TrainSettings
+    folder: Path
+    start: Path | None
+    accelerator: str
+    progress: Tell | None
     folds: Sequence[Fold]
     fits: int
 
 
 def _train_share(share: _Share) -> None:
-    share.course.train_all(share.folds, share.fits)
+    origin, settings, folder, start, accelerator, progress, folds, fits = share
+    patches = read_dataset(origin.dataset, annotated_only=origin.annotated_only)
+    course = Course(origin, patches, settings, folder, start, Machine(accelerator), progress)
+    course.train_all(folds, fits)
 
 
 def _tell(progress: Tell, fit_number: int, fits: int, told: Progress) -> None:

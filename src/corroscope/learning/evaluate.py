@@ -37,7 +37,7 @@ def evaluate(
     precision: Precision = "auto",
     tta: bool = False,
 ) -> dict[str, Any]:
-    """Score a bundle on annotated patches, at its own threshold and smallest area.
+    """Score a bundle on annotated patches, at its own operating point.
 
     Writes ``report.html``, and its figures as ``metrics.json``, ``per_image.csv``,
     ``particles.csv``, ``pixel_curve.csv``, ``particle_curve.csv``, ``reliability.csv`` and

@@ -176,7 +176,7 @@ def _read(finals: Finals, which: Fit) -> dict[str, Any]:
 def _do(finals: Finals, which: Fit, place: Path) -> None:
     candidate = finals.default if which == "default" else finals.best
     ground = finals.ground
-    # Threshold and smallest area are chosen on one fold, which is not learnt from: those of the
+    # The operating point is chosen on one fold, which is not learnt from: those of the
     # trials, whose networks learn for a few epochs only, would not fit.
     training, validation = ground.splits[0]
     network, _ = fit(
@@ -211,8 +211,8 @@ def _export(finals: Finals, network: nn.Module, folder: Path) -> dict[str, Any]:
         "patches": len(finals.held_out),
         "surfaces": len(set(surface_groups(finals.shared_held_out).tolist())),
         "method": "surface held out from a search for settings, judged by a network of the same "
-        "settings that learnt from a part of the other patches only, at the threshold and smallest "
-        f"area that this bundle has; intervals by resampling {clusters.words}",
+        "settings that learnt from a part of the other patches only, at the operating point "
+        f"that this bundle has; intervals by resampling {clusters.words}",
     }
     earlier = None if best.start is None else load_bundle(best.start / BUNDLE).card
     export_bundle(

@@ -1,7 +1,6 @@
 """Fitting a network to patches: Lightning trains, this says on what and how it is judged."""
 
 import contextlib
-import io
 import logging
 import signal
 import threading
@@ -19,11 +18,17 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from corroscope.errors import SettingsError
+from corroscope.learning.checkpoints import (
+    BEST,
+    LAST,
+    WholeCheckpoints,
+    read_checkpoint,
+    start_from,
+)
 from corroscope.learning.crops import Crops, WholePatches
 from corroscope.learning.dataset import Patch
 from corroscope.learning.losses import LossWeights, deep_supervision_loss
@@ -36,8 +41,6 @@ from corroscope.report.examples import Example, draw_examples
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
 
-LAST: Final = "last"
-BEST: Final = "best"
 FINISHED: Final = "finished"
 
 _WATCHED: Final = 4
@@ -225,6 +228,8 @@ def fit(
         If the folder or a checkpoint cannot be written.
     """
     output_folder(folder)
+    if (folder / FINISHED).exists():
+        return _finished(settings, folder)
     torch.manual_seed(settings.seed)
     fitting = Fitting(training, validation, settings, folder, synthetic, progress)
     if start is not None:
@@ -257,55 +262,21 @@ def fit(
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if validation else 0,
         )
+        checkpoint = resumed if resumed.exists() else None
+        trainer.fit(fitting, ckpt_path=checkpoint, weights_only=True)
         # A training that stopped early would go on if it were resumed.
-        if not (folder / FINISHED).exists():
-            checkpoint = resumed if resumed.exists() else None
-            trainer.fit(fitting, ckpt_path=checkpoint, weights_only=True)
-            with replacing(folder / FINISHED) as marker:
-                marker.write_text(f"{trainer.current_epoch} epochs\n")
+        with replacing(folder / FINISHED) as marker:
+            marker.write_text(f"{trainer.current_epoch} epochs\n")
     # From files and not from memory: with several devices, others have trained.
-    chosen, latest = (_checkpoint(folder / f"{name}.ckpt") for name in (BEST, LAST))
-    fitting.load_state_dict(chosen["state_dict"])
-    history: list[dict[str, float]] = latest["history"]
-    return fitting.network.cpu().eval(), history
+    return _finished(settings, folder)
 
 
-def start_from(network: nn.Module, folder: Path) -> None:
-    """Give a network the weights that an earlier fit ended with.
-
-    Parameters
-    ----------
-    network
-        Changed in place.
-    folder
-        Folder of the earlier fit.
-
-    Raises
-    ------
-    SettingsError
-        If there are none, or they are those of another network.
-    """
-    path = folder / f"{BEST}.ckpt"
-    if not path.is_file():
-        raise SettingsError(f"{folder}: no trained weights to start from; give a run's own folder")
-    prefix = "network."
-    weights = {
-        name.removeprefix(prefix): values
-        for name, values in _checkpoint(path).get("state_dict", {}).items()
-        if name.startswith(prefix)
-    }
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise SettingsError(
-            f"{path}: weights of another network; train with its architecture and widths"
-        ) from error
-
-
-def _checkpoint(path: Path) -> dict[str, Any]:
-    return WholeCheckpoints().load_checkpoint(
-        path, map_location=lambda storage, _: storage, weights_only=True
-    )
+def _finished(settings: TrainSettings, folder: Path) -> tuple[nn.Module, list[dict[str, float]]]:
+    """What a training that has ended left in its folder."""
+    network = build_network(settings)
+    start_from(network, folder)
+    history: list[dict[str, float]] = read_checkpoint(folder / f"{LAST}.ckpt")["history"]
+    return network.eval(), history
 
 
 def _moving_average(average: Tensor, current: Tensor, _: Tensor | int, decay: float) -> Tensor:
@@ -352,30 +323,6 @@ def _trainer(accelerator: str, devices: int | str, **options: Any) -> lightning.
             f"accelerator {accelerator!r} with devices {devices!r} cannot be used here ({reason}); "
             "try --accelerator cpu --devices 1"
         ) from error
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are written whole or not at all, on any file system."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Write a checkpoint; there are no options for local files."""
-        del storage_options
-        content = io.BytesIO()  # torch has an exception of its own for a full disk
-        torch.save(checkpoint, content)
-        with replacing(path) as temporary:
-            temporary.write_bytes(content.getvalue())
-
-    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Read a checkpoint."""
-        try:
-            checkpoint: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
-        except Exception as error:  # what is broken decides which exception it is
-            raise SettingsError(
-                f"{path}: checkpoint cannot be read; start the training anew"
-            ) from error
-        return checkpoint
 
 
 def _rising_share(steps: int) -> float:

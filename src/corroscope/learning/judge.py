@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -53,6 +54,11 @@ class Judged:
     patches: Sequence[Patch]
     probabilities: Sequence[NDArray[np.float32]]
     folds: Sequence[int]
+
+    @cached_property
+    def counts_at_points(self) -> list[list[Counts]]:
+        """For each patch its counts at each of `POINTS`: seconds, asked for several times."""
+        return _counts_at_points(self.patches, self.probabilities)
 
 
 def count_at(
@@ -153,7 +159,7 @@ def nested_points(judged: Judged, shared: NDArray[np.bool_]) -> dict[int, Operat
     folds = sorted(set(judged.folds))
     if len(folds) == 1:
         return {folds[0]: UNCHOSEN}
-    counts = _counts_at_points(judged.patches, judged.probabilities)
+    counts = judged.counts_at_points
     points = {}
     for fold in folds:
         in_fold = np.array([f == fold for f in judged.folds])
@@ -205,17 +211,17 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
     -------
     dict
         ``threshold``, ``min_area_px`` and ``peak`` chosen on all; ``scores`` and
-        ``intervals_95``; ``ece_near``, the expected calibration error near objects;
+        ``intervals_95``; ``calibration_error``, the expected calibration error near objects;
         ``patches`` and ``surfaces`` (their numbers); and how it was
         done in ``method``.
     """
-    point = operating_point(judged.patches, judged.probabilities)
+    point = _best_point(judged.counts_at_points)
     folds = set(judged.folds)
     counts = nested_counts(judged, shared)
     clusters = clusters_of(shared)
     if len(folds) > 1:
         method = (
-            f"{len(folds)} folds, each judged by a network, a threshold and a smallest area that "
+            f"{len(folds)} folds, each judged by a network and an operating point that "
             "were chosen on other surface"
         )
     else:
@@ -224,7 +230,7 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
         **point._asdict(),
         "scores": finite(scores(sum(counts, Counts()))),
         "intervals_95": finite_bounds(intervals(counts, clusters.labels.tolist(), rng)),
-        "ece_near": finite_or_none(expected_calibration_error(near_objects(judged))),
+        "calibration_error": finite_or_none(expected_calibration_error(near_objects(judged))),
         "patches": len(judged.patches),
         "surfaces": len(set(surface_groups(shared).tolist())),
         "method": f"{method}; intervals by resampling {clusters.words}",

@@ -26,7 +26,7 @@ class Measured:
     Attributes
     ----------
     counts
-        Counts of each patch, at the bundle's threshold and smallest area.
+        Counts of each patch, at the bundle's operating point.
     histograms, reliability
         Of all pixels, and of those near objects.
     particles
@@ -51,7 +51,7 @@ def measure(patches: Sequence[Patch], segmenter: Segmenter) -> Measured:
     patches
         At least one.
     segmenter
-        The network, with threshold and smallest area.
+        The network, with its operating point.
 
     Returns
     -------

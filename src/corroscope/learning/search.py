@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 from pydantic import BaseModel, ConfigDict, Field
 
 from corroscope.errors import MissingExtraError, SettingsError
+from corroscope.learning.checkpoints import start_from
 from corroscope.learning.dataset import Patch, frame_hash
 from corroscope.learning.final import BUNDLE, Candidate, Finals, all_done, do_next
-from corroscope.learning.fit import start_from
 from corroscope.learning.held_out import hold_out
 from corroscope.learning.networks import build_network
 from corroscope.learning.pairs import synthetic_pairs
@@ -293,7 +293,7 @@ def check_starts(space: Space, settings: TrainSettings, patches: list[Patch]) ->
     for folder in starts if isinstance(starts, list) else []:
         if not folder:
             continue
-        varied = {"architecture", "encoder", "widths"} & space.keys()
+        varied = {"architecture", "encoder", "widths", "dilations"} & space.keys()
         if varied:
             raise SettingsError(
                 f"{START}: weights fit one network only; do not vary {min(varied)} as well"

@@ -80,10 +80,10 @@ class TrainSettings(BaseModel):
     widths: tuple[int, ...] = Field(
         (8, 16, 48, 96), min_length=2, max_length=6, description="channels of each level"
     )
-    dilations: tuple[int, ...] = Field(
+    dilations: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
         (),
         max_length=6,
-        description="dilated convolutions at the coarsest level, to see farther",
+        description="dilated convolutions of unetpp and unet at the coarsest level, to see farther",
     )
     background_sigma_px: float = Field(25.0, gt=1, le=500, description="SD of the background")
     crop_px: int = Field(128, ge=32, le=1024, multiple_of=32, description="side of a crop")
@@ -119,10 +119,9 @@ class TrainSettings(BaseModel):
         return 1 if self.pairing.alone == 1 else 3
 
     @model_validator(mode="after")
-    def _are_positive(self) -> "TrainSettings":
-        for name, numbers in (("widths", self.widths), ("dilations", self.dilations)):
-            if min(numbers, default=1) < 1:
-                raise ValueError(f"{name}: {numbers} must all be positive")
+    def _widths_are_positive(self) -> "TrainSettings":
+        if min(self.widths) < 1:
+            raise ValueError(f"widths: {self.widths} must all be positive")
         return self
 
 

@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from typing import Final, TypeVar
 
 import torch
@@ -34,7 +36,7 @@ def worker_count(accelerator: str, jobs: int) -> int:
     int
         One for each core, but at most `MOST_WORKERS`; 1 on a GPU, which they would share.
     """
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+    if accelerator != "cpu" and torch.accelerator.is_available():
         return 1
     return max(1, min(os.cpu_count() or 1, jobs, MOST_WORKERS))
 
@@ -43,21 +45,24 @@ def side_by_side(
     task: Callable[[_Job], object],
     jobs: Sequence[_Job],
     *,
+    threads: int,
     what: str,
     again: str,
     tell: Callable[[], None] = lambda: None,
 ) -> None:
     """Do each job in a process of its own, all at the same time.
 
-    The processes share the cores. They are spawned, so a script that asks for them needs the
-    usual ``if __name__ == "__main__":``. None outlives this one, however it ends.
+    The processes are spawned, so a script that asks for them needs the usual
+    ``if __name__ == "__main__":``. None outlives this one, however it ends.
 
     Parameters
     ----------
     task
-        What is done with a job; both must be such as can be sent to another process.
+        What is done with a job; both are sent to the process, so jobs should be small.
     jobs
         One for each process.
+    threads
+        How many each process may use.
     what, again
         What they are processes of, and how it is gone on with if one is killed, for the error.
     tell
@@ -68,18 +73,19 @@ def side_by_side(
     CorroscopeError
         The first that a task has raised.
     OutputError
-        If a process ended otherwise, as for want of memory.
+        If a process cannot be started or ended otherwise, as for want of memory.
     """
     context = multiprocessing.get_context("spawn")
-    workers = []
-    for job in jobs:
-        ours, theirs = context.Pipe(duplex=False)
-        arguments = (task, job, len(jobs), theirs)
-        worker = context.Process(target=_take_part, args=arguments, daemon=True)
-        worker.start()
-        theirs.close()
-        workers.append((worker, ours))
+    workers: list[tuple[SpawnProcess, Connection]] = []
     try:
+        for job in jobs:
+            ours, theirs = context.Pipe(duplex=False)
+            worker = context.Process(
+                target=_take_part, args=(task, job, threads, theirs), daemon=True
+            )
+            workers.append((worker, ours))
+            _start(worker, what)
+            theirs.close()
         waiting = list(workers)
         while waiting:
             ended = wait([worker.sentinel for worker, _ in waiting], timeout=POLL_S)
@@ -90,10 +96,27 @@ def side_by_side(
             waiting = [(worker, ours) for worker, ours in waiting if worker.sentinel not in ended]
             tell()
     finally:
-        for worker, _ in workers:
+        started = [worker for worker, _ in workers if worker.pid is not None]
+        for worker in started:
             worker.terminate()
-        for worker, _ in workers:
+        for worker in started:
             worker.join()
+
+
+def _start(worker: SpawnProcess, what: str) -> None:
+    """Start a process that leaves Ctrl-C to this one, which ends it then."""
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ours else None
+    try:
+        worker.start()
+    except OSError as error:
+        raise OutputError(
+            f"a process of {what} could not be started ({error.strerror or error}); close other "
+            "programs, or give fewer --workers"
+        ) from error
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def _raise_what_it_said(exitcode: int | None, said: Connection, what: str, again: str) -> None:
@@ -105,23 +128,39 @@ def _raise_what_it_said(exitcode: int | None, said: Connection, what: str, again
         raise error
     if exitcode != 0:
         raise OutputError(
-            f"a process of {what} ended with code {exitcode}: killed, or out of memory; {again} "
-            "goes on where it was, with fewer --workers if it was memory"
+            f"a process of {what} ended with code {exitcode}: killed, out of memory, or broken as "
+            f"told above; {again} goes on where it was, with fewer --workers if it was memory"
         )
 
 
-def _take_part(task: Callable[[_Job], object], job: _Job, processes: int, said: Connection) -> None:
+def _take_part(task: Callable[[_Job], object], job: _Job, threads: int, said: Connection) -> None:
     """What each process does."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    torch.set_num_threads(threads)
     try:
         task(job)
     except CorroscopeError as error:
         said.send(error)
     except KeyboardInterrupt:
         os._exit(1)
+
+
+def threads_each(workers: int) -> int:
+    """How many threads fall to each of several processes.
+
+    Parameters
+    ----------
+    workers
+        How many processes share the cores.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    return max(1, (os.cpu_count() or 1) // workers)
 
 
 def _end_with(sentinel: int) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from corroscope.errors import SettingsError
-from corroscope.learning.course import Course, Machine
+from corroscope.learning.checkpoints import start_from
+from corroscope.learning.course import Course, Machine, Origin
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.export import export_bundle
-from corroscope.learning.fit import check_machine, start_from
+from corroscope.learning.fit import check_machine
 from corroscope.learning.judge import point_of
 from corroscope.learning.networks import build_network
 from corroscope.learning.progress import Progress, at_work, plain
@@ -63,8 +64,8 @@ def train(
         Go on with the newest run under ``out``, as it was started: settings, name and
         the like cannot be given again.
     start
-        Folder of an earlier run, whose weights to start from; of the same architecture
-        and widths.
+        Folder of an earlier run, whose weights to start from; of the same architecture,
+        widths and dilations.
     name, source
         Name of the bundle and where the data come from, for its card.
     annotated_only
@@ -75,7 +76,8 @@ def train(
     workers
         How many networks of a cross-validation are trained at the same time, each in a process
         of its own; None for as many as there are cores, 1 on a GPU. Processes are spawned, as
-        for several devices.
+        for several devices. With another number, each has other threads, and weights differ by
+        rounding.
     progress
         Called when the training of a network begins and after each of its epochs, with
         `corroscope.learning.progress.Progress`. With several devices or workers it is called in
@@ -92,17 +94,15 @@ def train(
     DatasetError, FrameError
         If the dataset cannot be read or split.
     SettingsError
-        If there is nothing to resume or nothing to learn, no such machine, several workers are
-        to share several devices, or another process is at work on the run to be resumed.
+        If there is nothing to resume or nothing to learn, no such machine, several workers
+        for one network or several devices, or another process is at work on the run to be
+        resumed.
     ExportError
         If an engine does not agree with the trained network.
     """
     if resume and (settings or cross_validate or start or name or source):
         raise SettingsError("--resume goes on with a run as it was started; give nothing else")
-    if workers is not None and workers < 1:
-        raise SettingsError(f"--workers: {workers} (allowed: at least 1)")
-    if workers is not None and workers > 1 and devices not in (1, "1"):
-        raise SettingsError("--workers and --devices exclude each other; give one of them")
+    _check_workers(workers, devices)
     check_machine(accelerator, devices)
     patches = read_dataset(dataset, annotated_only=annotated_only)
     if not any(patch.mask.any() for patch in patches):
@@ -115,11 +115,14 @@ def train(
         start = record.get("start")
     settings = settings or TrainSettings()
     name, source = name or "own", source or "not stated"
+    if workers is not None and workers > 1 and not cross_validate:
+        raise SettingsError(
+            "--workers needs --cross-validate: one network is trained by one process"
+        )
     shared = shared_surface(patches)
     splits = surface_folds(shared, settings.folds)
-    if workers is None:
-        workers = 1 if devices not in (1, "1") else worker_count(accelerator, len(splits) + 1)
-    machine = Machine(accelerator, devices, workers)
+    fits = len(splits) + 1 if cross_validate else 1
+    machine = _machine(accelerator, devices, workers, fits)
     # What cannot be had fails before anything is written.
     network = build_network(settings)
     earlier: Card | None = None
@@ -142,7 +145,13 @@ def train(
         folder = new_run(out, record)
     with at_work(folder):
         course = Course(
-            patches, settings, folder, None if start is None else Path(start), machine, progress
+            Origin(Path(dataset), annotated_only),
+            patches,
+            settings,
+            folder,
+            None if start is None else Path(start),
+            machine,
+            progress,
         )
         network, history, metrics = (
             course.cross_validated(splits, shared)
@@ -166,6 +175,25 @@ def train(
         )
         write_json(folder / METRICS, {**metrics, "history": plain(history)})
     return bundle
+
+
+def _check_workers(workers: int | None, devices: int | str) -> None:
+    if workers is None:
+        return
+    if workers < 1:
+        raise SettingsError(f"--workers: {workers} (allowed: at least 1)")
+    if workers > 1 and devices not in (1, "1"):
+        raise SettingsError("--workers and --devices exclude each other; give one of them")
+
+
+def _machine(accelerator: str, devices: int | str, workers: int | None, fits: int) -> Machine:
+    if workers is None:
+        workers = worker_count(accelerator, fits) if devices in (1, "1") else 1
+    if workers > 1 and fits == 1:
+        raise SettingsError(
+            "--workers are for --cross-validate: a single network is trained by one process"
+        )
+    return Machine(accelerator, devices, workers)
 
 
 def _memory(patches: Sequence[Patch], earlier: Card) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import Trial
 
+from corroscope.learning.checkpoints import BEST, LAST
 from corroscope.learning.dataset import Patch
-from corroscope.learning.fit import BEST, LAST, fit
+from corroscope.learning.fit import fit
 from corroscope.learning.judge import Judged, count_at, nested_counts, operating_point
 from corroscope.learning.pairs import Paired
 from corroscope.learning.predict import predict
@@ -82,7 +83,7 @@ def run_trial(
     """Cross-validate settings, fold by fold; what earlier processes finished is not done again.
 
     After each fold the trial reports what it has reached on the folds so far. Patches are judged
-    at a threshold and smallest area that were chosen on others, but for the first fold, where
+    at an operating point that was chosen on others, but for the first fold, where
     there are none.
 
     Parameters

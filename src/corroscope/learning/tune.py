@@ -10,7 +10,7 @@ from corroscope.learning.final import BUNDLE
 from corroscope.learning.fit import check_machine
 from corroscope.learning.search import Asked, Search
 from corroscope.learning.settings import TrainSettings
-from corroscope.learning.side_by_side import side_by_side, worker_count
+from corroscope.learning.side_by_side import side_by_side, threads_each, worker_count
 from corroscope.learning.space import DEFAULT_SPACE, Space, check_space
 from corroscope.learning.study import usable
 from corroscope.learning.tuning_page import tuning_page
@@ -178,7 +178,12 @@ def tune(
             search.work(trials, tell)
         else:
             side_by_side(
-                _take_part, [job] * number, what="the search", again="the same command", tell=tell
+                _take_part,
+                [job] * number,
+                threads=threads_each(number),
+                what="the search",
+                again="the same command",
+                tell=tell,
             )
         verdict = conclude(search)
     built = load_bundle(search.finals().place("all") / BUNDLE)

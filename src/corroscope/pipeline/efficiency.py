@@ -135,8 +135,10 @@ def _read_evaluation(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
         )
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         settings = {
-            name: manifest["settings"][name] for name in ("threshold", "min_area_px", "peak", "tta")
+            name: manifest["settings"][name] for name in ("threshold", "min_area_px", "tta")
         }
+        # Evaluations from before there were peaks dropped nothing for want of one.
+        settings["peak"] = manifest["settings"].get("peak", 0.0)
         settings["network_sha256"] = manifest["bundle"]["network_sha256"]
         judged = judged.astype({"area_px": "float64", "matched_iou_30": "bool"})
         judged = judged.merge(images, on="image", how="inner", validate="many_to_one")

@@ -207,15 +207,17 @@ def run(
 def _asked(segmenter: Segmenter, choice: Choice, picture: Reference) -> dict[str, Any]:
     """What decides the results besides the frames themselves."""
     digest = hashlib.sha256(np.ascontiguousarray(picture.picture).tobytes()).hexdigest()
+    point = segmenter.operating_point
     return {
         "bundle": segmenter.bundle.card.network_sha256,
         "threshold": segmenter.threshold,
         "smallest area": segmenter.min_area_px,
-        "peak": segmenter.peak,
         "engine": segmenter.engine.name,
         "precision": segmenter.engine.precision,
         "tta": segmenter.tta,
         "reference": f"{choice.kind}:{choice.frames} {digest[:16]}",
+        # One that drops nothing is none: so runs from before there were peaks can be gone on with.
+        **({"peak": point.peak} if point.peak > point.threshold else {}),
     }
 
 

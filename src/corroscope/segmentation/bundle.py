@@ -138,7 +138,7 @@ def _read_card(path: Path) -> Card:
     if claimed != _card_hash(content):
         raise BundleError(
             f"{path}: altered (its own SHA-256 does not fit); copy the bundle anew, and give "
-            "another threshold or smallest area as an option instead of editing it"
+            "another threshold, peak or smallest area as an option instead of editing it"
         )
     try:
         return Card(**content)

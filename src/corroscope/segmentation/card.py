@@ -150,7 +150,7 @@ def _scores(metrics: dict[str, Any]) -> list[str]:
         number = "undefined" if value is None else f"{value:.3f}"
         between = "undefined" if low is None else f"{low:.3f} to {high:.3f}"
         rows.append(f"| {meaning} | {number} | {between} |")
-    error = metrics.get("ece_near")
+    error = metrics.get("calibration_error")
     if error is not None:
         rows += [
             "",

@@ -54,6 +54,7 @@ class _Metrics(BaseModel):
 
     threshold: float
     min_area_px: int
+    peak: float = 0.0
     scores: dict[str, float | None]
     intervals_95: dict[str, tuple[float | None, float | None]]
     patches: int

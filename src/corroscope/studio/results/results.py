@@ -362,6 +362,7 @@ def _made(manifest: Answer) -> list[list[str]]:
     for term, path in (
         ("Network", ("bundle", "name")),
         ("Threshold", ("settings", "threshold")),
+        ("Peak", ("settings", "peak")),
         ("Smallest, px²", ("settings", "smallest area")),
         ("Reference", ("reference",)),
         ("Times from", ("sequence", "times")),
