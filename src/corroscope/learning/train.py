@@ -115,10 +115,6 @@ def train(
         start = record.get("start")
     settings = settings or TrainSettings()
     name, source = name or "own", source or "not stated"
-    if workers is not None and workers > 1 and not cross_validate:
-        raise SettingsError(
-            "--workers needs --cross-validate: one network is trained by one process"
-        )
     shared = shared_surface(patches)
     splits = surface_folds(shared, settings.folds)
     fits = len(splits) + 1 if cross_validate else 1
