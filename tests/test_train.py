@@ -557,4 +557,4 @@ def test_of_nearly_equal_thresholds_that_is_chosen_at_which_counts_agree() -> No
     assert operating_point([patch], [probability]) == OperatingPoint(0.2, 1)
     # Twenty false ones cost more than counts are worth.
     probability[10, 22::5] = 0.34
-    assert operating_point([patch], [probability]) == OperatingPoint(0.2, 3)
+    assert operating_point([patch], [probability]) == OperatingPoint(0.2, 1, 0.5)

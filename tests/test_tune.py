@@ -437,6 +437,8 @@ def test_earlier_runs_that_do_not_fit(dataset: Path, tmp_path: Path) -> None:
     patches = read_dataset(dataset)
     with pytest.raises(SettingsError, match="do not vary widths as well"):
         search.check_starts({"start": ["", run], "widths": [[4, 8]]}, settings, patches)
+    with pytest.raises(SettingsError, match="do not vary dilations as well"):
+        search.check_starts({"start": ["", run], "dilations": [[], [2]]}, settings, patches)
     with pytest.raises(SettingsError, match="has learnt from frames of this dataset"):
         search.check_starts({"start": ["", run]}, settings, patches)
     other = make_settings(TINY | {"widths": [6, 12]})
