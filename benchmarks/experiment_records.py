@@ -5,7 +5,7 @@ file beside this one, from which tables and paired intervals are made without tr
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -41,14 +41,14 @@ class Record(NamedTuple):
     near
         Probabilities near objects, of all patches.
     processor_min, parameters
-        Cost of all networks, and the size of one.
+        Cost of all networks, None where it is not known, and the size of one.
     """
 
     settings: Mapping[str, Any]
     counts: Mapping[str, Counts]
     clusters: Mapping[str, int]
     near: Reliability
-    processor_min: float
+    processor_min: float | None
     parameters: float
 
 
@@ -56,7 +56,7 @@ def judged_record(
     judged: Judged,
     shared: NDArray[np.bool_],
     settings: Mapping[str, Any],
-    processor_min: float,
+    processor_min: float | None,
     parameters: float,
 ) -> Record:
     """Judge a row on patches that its networks have not seen, thresholds of other surface."""
@@ -86,8 +86,9 @@ def write_record(name: str, record: Record) -> None:
     write_json(
         output_folder(RECORDS) / f"{file_name(name)}.json",
         {
+            "row": name,
             "settings": dict(record.settings),
-            "processor_min": round(record.processor_min, 1),
+            "processor_min": record.processor_min and round(record.processor_min, 1),
             "parameters": record.parameters,
             "near": near,
             "patches": patches,
@@ -95,20 +96,23 @@ def write_record(name: str, record: Record) -> None:
     )
 
 
-def read_record(name: str) -> Record | None:
-    """A row that was kept; None where there is none."""
-    path = RECORDS / f"{file_name(name)}.json"
-    if not path.is_file():
-        return None
-    kept = json.loads(path.read_text())
-    clusters = {patch: row.pop("cluster") for patch, row in kept["patches"].items()}
+def read_records(order: Iterable[str]) -> dict[str, Record]:
+    """All rows that were kept, by name; those of an order first, as they come there."""
+    kept = [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
+    rows = {one["row"]: _record(one) for one in kept}
+    names = [*(name for name in order if name in rows), *rows]
+    return {name: rows[name] for name in dict.fromkeys(names)}
+
+
+def _record(kept: Mapping[str, Any]) -> Record:
+    clusters = {patch: row["cluster"] for patch, row in kept["patches"].items()}
+    counts = {
+        patch: Counts(**{field: value for field, value in row.items() if field != "cluster"})
+        for patch, row in kept["patches"].items()
+    }
+    near = Reliability(**{field: np.array(values) for field, values in kept["near"].items()})
     return Record(
-        kept["settings"],
-        {patch: Counts(**row) for patch, row in kept["patches"].items()},
-        clusters,
-        Reliability(**{field: np.array(values) for field, values in kept["near"].items()}),
-        kept["processor_min"],
-        kept["parameters"],
+        kept["settings"], counts, clusters, near, kept["processor_min"], kept["parameters"]
     )
 
 
@@ -136,7 +140,8 @@ def table(records: Mapping[str, Record], baseline: str) -> str:
         ]
         cells.append(f"{expected_calibration_error(record.near):.3f}")
         cells += _changes(against, counts, patches, labels)
-        cells += [f"{record.processor_min:.0f}", f"{record.parameters:,.0f}"]
+        cost = "" if record.processor_min is None else f"{record.processor_min:.0f}"
+        cells += [cost, f"{record.parameters:,.0f}"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Ideas of how to recognise particles better, each against a baseline, on folds of surface.
 
     python benchmarks/experiments.py DATASET --out build/experiments [--rows NAME …]
-    python benchmarks/experiments.py DATASET --out build/experiments --run build/bundle/train1
+    python benchmarks/experiments.py DATASET --out DIR --run build/bundle/train1 --name shipped
     python benchmarks/experiments.py --table
 
 Every row is judged on surface that its networks have not seen, at a threshold and smallest area
@@ -22,7 +22,14 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
-from experiment_records import file_name, judged_record, read_record, table, write_record
+from experiment_records import (
+    Record,
+    file_name,
+    judged_record,
+    read_records,
+    table,
+    write_record,
+)
 from numpy.typing import NDArray
 from reference_recipe import EPOCHS, fit_recipe
 from skimage.feature import multiscale_basic_features
@@ -48,7 +55,6 @@ Maps = dict[int, NDArray[np.float32]]
 
 FOLDS: Final = 5
 BASELINE: Final = "baseline"
-BUNDLE: Final = "bundle"
 ALONE: Final[dict[str, Any]] = {"pairing": {"alone": 1}, "epochs": 60}
 """Networks that see single frames, 60 epochs of 50 steps of 8 crops."""
 FEW: Final = 9
@@ -66,8 +72,6 @@ class Row(NamedTuple):
     forest: bool = False
     recipe: bool = False
     """The notebooks' recipe (`reference_recipe.py`)."""
-    bundle: bool = False
-    """What `corroscope train --cross-validate` has trained; see ``--run``."""
     share: float = 1.0
     """How many of the patches are learnt from."""
 
@@ -92,8 +96,6 @@ ROWS: Final[dict[str, Row]] = {
     "a quarter of the labels": Row(share=0.25),
     "forest": Row(forest=True),
     "network and forest": Row(members=[BASELINE, "forest"], turned=True),
-    BUNDLE: Row(bundle=True),
-    f"{BUNDLE}, eight ways": Row(members=[BUNDLE], turned=True),
 }
 
 
@@ -102,72 +104,95 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, help="where networks are kept")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all but the bundle's")
-    parser.add_argument("--run", type=Path, help="judge this cross-validated training of a bundle")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--run", type=Path, help="judge this cross-validated training instead")
+    parser.add_argument("--name", default="run", help="name of that row")
     parser.add_argument("--epochs", type=int, help="instead of 60, to try the script")
     parser.add_argument("--workers", type=int, default=2, help="networks trained side by side")
     parser.add_argument("--table", action="store_true", help="only print what is kept")
     chosen = parser.parse_args()
-    names = list(ROWS)
     if not chosen.table:
         if chosen.dataset is None or chosen.out is None:
             parser.error("give DATASET and --out, or --table")
-        bundles = [name for name in ROWS if BUNDLE in (name, *ROWS[name].members)]
-        names = chosen.rows or [name for name in ROWS if name not in bundles]
+        patches = read_dataset(chosen.dataset)
+        out = output_folder(chosen.out)
         if chosen.run:
-            names = bundles
-        judge_rows(names, chosen)
-    names = [BASELINE, *(name for name in names if name != BASELINE)]
-    found = {name: record for name in names if (record := read_record(name)) is not None}
-    print(table(found, BASELINE))
+            judge_run(chosen.name, chosen.run, patches, out)
+        else:
+            judge_rows(chosen.rows, patches, out, chosen.epochs, chosen.workers)
+    print(table(read_records(ROWS), BASELINE))
 
 
-def judge_rows(names: Sequence[str], chosen: argparse.Namespace) -> None:
+def judge_rows(
+    names: Sequence[str], patches: Sequence[Patch], out: Path, epochs: int | None, workers: int
+) -> None:
     """Train what rows need and keep what is counted."""
-    out = output_folder(chosen.out)
-    patches = read_dataset(chosen.dataset)
-    shared = shared_surface(patches)
     needed = dict.fromkeys(part for name in names for part in (*ROWS[name].members, name))
     # One thread each, side by side: a second one hardly speeds up a fit.
-    with ProcessPoolExecutor(chosen.workers, initializer=torch.set_num_threads, initargs=(1,)) as (
-        pool
-    ):
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         tasks: list[Future[None]] = [
-            pool.submit(one_fold, name, fold, patches, out, chosen.epochs, chosen.run)
+            pool.submit(one_fold, name, fold, patches, out, epochs)
             for name in needed
             if not ROWS[name].members
             for fold in range(FOLDS)
         ]
         for task in tasks:
             task.result()
-    splits = surface_folds(shared, FOLDS)
-    order = [i for _, judged in splits for i in judged]
-    folds = [fold for fold, (_, judged) in enumerate(splits) for _ in judged]
     for name in names:
-        maps = probabilities(name, out)
-        judged = Judged([patches[i] for i in order], [maps[i] for i in order], folds)
+        row = ROWS[name]
         costs = [json.loads(path.read_text()) for path in costs_of(name, out)]
-        cost = sum(cost["processor_min"] for cost in costs)
-        size = sum(cost["parameters"] for cost in costs) / FOLDS
-        among = shared[np.ix_(order, order)]
-        record = judged_record(judged, among, costs[0]["settings"], cost, size)
-        if chosen.epochs:  # a trial of the script is no result
+        record = judge_maps(
+            probabilities(row.members or [name], row.turned, out),
+            patches,
+            costs[0]["settings"],
+            sum(cost["processor_min"] for cost in costs),
+            sum(cost["parameters"] for cost in costs) / FOLDS,
+        )
+        if epochs:  # a trial of the script is no result
             print(table({name: record}, BASELINE))
         else:
             write_record(name, record)
 
 
-def one_fold(
-    name: str,
-    fold: int,
+def judge_run(name: str, run: Path, patches: Sequence[Patch], out: Path) -> None:
+    """Judge the folds of `corroscope train --cross-validate` on single frames, both ways."""
+    asked = read_manifest(run)
+    fits = asked["dataset_sha256"] == dataset_hash(list(patches)) and asked["cross_validate"]
+    if not fits or asked["settings"]["folds"] != FOLDS:
+        raise SystemExit(f"{run}: is no training on this dataset, cross-validated in {FOLDS} folds")
+    parameters = 0
+    for fold, (_, judged) in enumerate(surface_folds(shared_surface(patches), FOLDS)):
+        bundle = load_bundle(run / f"fold{fold + 1}" / "bundle")
+        parameters = bundle.card.parameters
+        predict = bundle_predicts(Segmenter(bundle, precision="f32"))
+        keep_maps(predict, judged, patches, output_folder(out / file_name(name) / f"fold{fold}"))
+    for turned, ways in ((False, ""), (True, ", eight ways")):
+        maps = probabilities([name], turned, out)
+        record = judge_maps(maps, patches, asked["settings"], None, parameters)
+        write_record(name + ways, record)
+
+
+def judge_maps(
+    maps: Maps,
     patches: Sequence[Patch],
-    out: Path,
-    epochs: int | None,
-    run: Path | None,
-) -> None:
+    settings: Mapping[str, Any],
+    processor_min: float | None,
+    parameters: float,
+) -> Record:
+    """Judge what the networks of all folds say of patches that they have not learnt from."""
+    shared = shared_surface(patches)
+    splits = surface_folds(shared, FOLDS)
+    order = [i for _, judged in splits for i in judged]
+    folds = [fold for fold, (_, judged) in enumerate(splits) for _ in judged]
+    judged = Judged([patches[i] for i in order], [maps[i] for i in order], folds)
+    among = shared[np.ix_(order, order)]
+    return judged_record(judged, among, settings, processor_min, parameters)
+
+
+def one_fold(name: str, fold: int, patches: Sequence[Patch], out: Path, epochs: int | None) -> None:
     """Train one network of a row, and keep what it says of the fold's patches, both ways."""
     folder = output_folder(out / file_name(name) / f"fold{fold}")
-    if (folder / "cost.json").is_file() and not ROWS[name].bundle:  # another run may be asked for
+    if (folder / "cost.json").is_file():
         return
     training, judged = surface_folds(shared_surface(patches), FOLDS)[fold]
     row = ROWS[name]
@@ -181,15 +206,6 @@ def one_fold(
         predict, size = fit_forest(learnt, np.random.default_rng(fold))
     elif row.recipe:
         predict, size = fit_recipe(learnt, fold, epochs or EPOCHS)
-    elif row.bundle:
-        if run is None:
-            raise SystemExit("the rows of the bundle need --run, a cross-validated training")
-        record = read_manifest(run)
-        if record["dataset_sha256"] != dataset_hash(patches) or not record["cross_validate"]:
-            raise SystemExit(f"{run}: is no cross-validated training on this dataset")
-        bundle = load_bundle(run / f"fold{fold + 1}" / "bundle")
-        predict, size = bundle_predicts(Segmenter(bundle, precision="f32")), bundle.card.parameters
-        changes = load_bundle(run / "bundle").card.training["settings"]
     else:
         changes = {**ALONE, **changes, **({"epochs": epochs} if epochs else {})}
         settings = make_settings(changes)
@@ -197,11 +213,18 @@ def one_fold(
         size = sum(weights.numel() for weights in network.parameters())
         predict = network_predicts(network, settings)
     minutes = (time.process_time() - begun) / 60
+    keep_maps(predict, judged, patches, folder)
     cost = {"processor_min": minutes, "parameters": size, "settings": changes}
+    write_json(folder / "cost.json", cost)
+
+
+def keep_maps(
+    predict: "Predict", judged: Sequence[int], patches: Sequence[Patch], folder: Path
+) -> None:
+    """Keep what a network says of patches, once and in eight ways."""
     for way, how in (("once", once), ("turned", eight_ways)):
         found = {str(i): how(predict, patches[i]) for i in judged}
         np.savez_compressed(folder / f"{way}.npz", **found)  # type: ignore[arg-type]
-    write_json(folder / "cost.json", cost)
 
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -272,12 +295,10 @@ def eight_ways(predict: Predict, patch: Patch) -> NDArray[np.float32]:
     return average_over_ways(lambda frame, _: predict(frame), patch.frame.astype(np.float32), None)
 
 
-def probabilities(name: str, out: Path) -> Maps:
-    """What the networks of a row say of patches that they have not learnt from."""
-    row = ROWS[name]
-    way = "turned" if row.turned else "once"
+def probabilities(members: Sequence[str], turned: bool, out: Path) -> Maps:
+    """What the networks of rows say, on average, of patches that they have not learnt from."""
+    way = "turned" if turned else "once"
     summed: Maps = {}
-    members = row.members or [name]
     for member in members:
         for fold in range(FOLDS):
             with np.load(out / file_name(member) / f"fold{fold}" / f"{way}.npz") as found:
