@@ -18,10 +18,10 @@ demo: $(VENV)/.core
 install: $(VENV)/.all
 
 # The studio's tests by themselves: together with all others they crashed once; the cause was not
-# found. One thread for each of the processes that share the cores.
+# found. The others in one process for each core, with one thread each.
 test: $(VENV)/.all
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --ignore-glob='*/test_studio*'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/test_studio*.py
+	$(BIN)/python -m pytest tests/test_studio*.py
 
 check: $(VENV)/.all
 	$(BIN)/ruff format --check .

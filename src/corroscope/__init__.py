@@ -80,8 +80,9 @@ def __getattr__(name: str) -> Any:
             raise
         from corroscope.errors import MissingExtraError
 
+        package = (error.name or "").partition(".")[0]
         raise MissingExtraError(
-            f"training needs {error.name}, which is not installed; pip install 'corroscope[train]'"
+            f"training needs {package}, which is not installed; pip install 'corroscope[train]'"
         ) from error
     return getattr(home, name)
 
