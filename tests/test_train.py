@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ from corroscope.errors import DatasetError, ExportError, OutputError, SettingsEr
 from corroscope.learning import course, export, fit
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.export import check_parity, export_bundle
-from corroscope.learning.judge import Judged, judge, operating_point
+from corroscope.learning.judge import POINTS, Judged, count_at, judge, operating_point
 from corroscope.learning.progress import at_work, read_epochs, status
 from corroscope.learning.runs import ASKED, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings
@@ -558,3 +560,15 @@ def test_of_nearly_equal_thresholds_that_is_chosen_at_which_counts_agree() -> No
     # Twenty false ones cost more than counts are worth.
     probability[10, 22::5] = 0.34
     assert operating_point([patch], [probability]) == OperatingPoint(0.2, 1, 0.5)
+
+
+def test_counts_at_all_points_are_those_at_each(rng: np.random.Generator) -> None:
+    noise = cv2.GaussianBlur(rng.random((3, 40, 50)).transpose(1, 2, 0), (0, 0), 1.5)
+    for number in range(3):
+        wide = (noise[..., number] - noise.min()) / np.ptp(noise)
+        probability = np.where(number == 2, 0, wide).astype(np.float32)
+        patch = Patch("a.png", np.zeros((40, 50), np.uint8), rng.random((40, 50)) > 0.7)
+        patch = replace(patch, ignored=rng.random((40, 50)) > 0.9 if number else None)
+        found = Judged([patch], [probability], [0]).counts_at_points[0]
+        assert found == [count_at(patch, probability, *point) for point in POINTS]
+        assert len(set(map(str, found))) > (20 if number < 2 else 0)
