@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -111,6 +111,7 @@ def test_calibration_error_is_that_of_torchmetrics(seed: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 9))
+@example(0, 2 - 2e-15)
 def test_near_is_what_is_close_to_an_annotated_or_a_probable_pixel(
     seed: int, near_px: float
 ) -> None:

@@ -179,4 +179,5 @@ def _near(objects: NDArray[np.bool_], near_px: float) -> NDArray[np.bool_]:
     distance = cv2.distanceTransform(
         (~objects).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
     )
-    return np.asarray(distance <= near_px)
+    # In 32 bits, a limit just below a distance would be rounded up to it.
+    return np.asarray(distance.astype(np.float64) <= near_px)
