@@ -20,7 +20,7 @@ from corroscope.learning.paste import RIM_PX, Sprite, cut_sprites, paste_particl
 from corroscope.learning.pseudo import IGNORED, Pair, pseudo_pair
 from corroscope.learning.recent import Recent
 from corroscope.learning.settings import TrainSettings
-from corroscope.learning.specks import dark_specks, paste_speck
+from corroscope.learning.specks import dark_specks
 from corroscope.segmentation.inputs import network_input
 
 CONTRAST_SCALE: Final = 0.1
@@ -64,11 +64,12 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         self._weights = weights / weights.sum() if self._sprites else weights
         self._specks: list[Sprite] = []
         if settings.augmentation.specks > 0:
-            taken = [
-                patch.mask if patch.ignored is None else patch.mask | patch.ignored
-                for patch in patches
-            ]
-            specks = (dark_specks(c, t) for c, t in zip(self._contrasts, taken, strict=True))
+            specks = (
+                dark_specks(
+                    contrast, patch.mask if patch.ignored is None else patch.mask | patch.ignored
+                )
+                for contrast, patch in zip(self._contrasts, patches, strict=True)
+            )
             rng = np.random.default_rng([settings.seed, _WHICH_SPECKS])
             self._specks = cut_sprites(self._contrasts, specks, rng)
         self._settings = settings
@@ -100,7 +101,8 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
             for _ in range(rng.poisson(settings.augmentation.pasted) if self._sprites else 0):
                 paste_particle(crop, target, self._draw_sprite(rng), rng)
             for _ in range(rng.poisson(settings.augmentation.specks) if self._specks else 0):
-                paste_speck(crop, target, self._specks[rng.integers(len(self._specks))], rng)
+                speck = self._specks[rng.integers(len(self._specks))]
+                paste_particle(crop, target.copy(), speck, rng)  # a copy: it is marked nowhere
             return self._shown(crop, None, target)
         if which < shares[1] and self._synthetic:
             pair = crop_pair(

@@ -1,4 +1,4 @@
-"""Dark specks that are no particles, pasted as particles are.
+"""Dark specks that are no particles, to be pasted as particles are.
 
 If particles alone were pasted, whatever stands on metal that does not suit it would be one. Specks
 that were there before corrosion began are as many as particles are and nearly as dark; pasted as
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from corroscope.learning.paste import RIM_PX, Sprite, place_decal
+from corroscope.learning.paste import RIM_PX
 
 DARK: Final = -0.1
 """Relative contrast from which metal counts as a speck: that of a faint particle."""
@@ -60,7 +60,7 @@ def dark_specks(contrast: NDArray[np.float32], taken: NDArray[np.bool_]) -> NDAr
         dark.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
     )
     areas = statistics[:, cv2.CC_STAT_AREA]
-    pits = np.isin(labels, 1 + np.flatnonzero(areas[1:] >= PIT_PX)) & ~taken
+    pits = (labels > 0) & (areas[labels] >= PIT_PX) & ~taken
     unfit = _grown(taken, NEAR_PARTICLE_PX) | _grown(pits, NEAR_PIT_PX)
     specks = np.zeros_like(taken)
     for label in range(1, count):
@@ -75,38 +75,6 @@ def dark_specks(contrast: NDArray[np.float32], taken: NDArray[np.bool_]) -> NDAr
         if alone and SMALLEST_PX <= area <= LARGEST_PX and _compactness(inside) >= ROUNDISH:
             specks[around] |= inside
     return _grown(specks, 1)
-
-
-def paste_speck(
-    crop: NDArray[np.float32],
-    target: NDArray[np.float32],
-    speck: Sprite,
-    rng: np.random.Generator,
-) -> None:
-    """Paste a speck at a random place, turned and scaled, where no particle is.
-
-    Parameters
-    ----------
-    crop
-        ``(height, width)``, relative contrast; changed in place.
-    target
-        ``(height, width)``, not 0 in particles and where nobody knows; left as it is.
-    speck
-        The speck. Where it does not fit or would touch a particle, nothing is done.
-    rng
-        Source of all randomness.
-
-    Examples
-    --------
-    >>> crop, target = np.zeros((64, 64), np.float32), np.zeros((64, 64), np.float32)
-    >>> mask = np.pad(np.ones((5, 5), np.float32), 5)
-    >>> paste_speck(crop, target, Sprite(-0.2 * mask, mask), np.random.default_rng(0))
-    >>> bool(target.any()), round(float(crop.min()), 1)
-    (False, -0.2)
-    """
-    decal = place_decal(speck, target, rng)
-    if decal is not None:
-        decal.paste(crop)
 
 
 def _compactness(inside: NDArray[np.bool_]) -> float:
