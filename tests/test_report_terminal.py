@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import corroscope
+from corroscope.cli.networks import _Curves
 from corroscope.learning.progress import Progress
 from corroscope.learning.settings import make_settings
 from corroscope.report.terminal import draw_terminal, redrawn
@@ -188,18 +189,52 @@ def train_command(dataset: Path, out: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "corroscope", *words]
 
 
-def test_training_in_a_terminal_redraws_its_curves(dataset: Path, tmp_path: Path) -> None:
-    command = train_command(dataset, tmp_path / "runs", "--cross-validate")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_training_in_a_terminal_redraws_its_curves(
+    dataset: Path, tmp_path: Path, workers: str
+) -> None:
+    command = train_command(dataset, tmp_path, "--cross-validate", "--workers", workers)
     sent, code = in_terminal(command, 100, 30, "utf-8")
     assert code == 0, sent
-    assert sent.count("training loss") == 12  # three epochs of each of four networks
+    if workers == "1":
+        assert sent.count("training loss") == 12  # three epochs of each of four networks
     lines = screen(sent)
     shown = [line for line in lines if line.strip() == "training loss"]
     assert len(shown) == 4
     starts = [line for line in lines if line.startswith("network ")]
-    assert starts == [f"network {k} of 4: epoch 3 of 3" for k in (1, 2, 3, 4)]
+    ended = [f"network {k} of 4: epoch 3 of 3" for k in (1, 2, 3, 4)]
+    assert (starts if workers == "1" else sorted(starts)) == ended
     assert any(line.startswith("Bundle:") for line in lines)
     assert max(map(len, lines[: lines.index(starts[-1])])) < 100
+
+
+def test_of_several_networks_one_has_its_curves_and_each_other_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((80, 24)))
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2)
+    draw = _Curves()
+
+    def shown(fit: int, epochs: int) -> list[str]:
+        draw(Progress(course(epochs), 20, 30.0, fit, 3))
+        sent.append(capsys.readouterr().err)
+        return [line for line in screen("".join(sent)) if line.startswith("network")]
+
+    sent: list[str] = []
+    for fit in (1, 2, 3):
+        shown(fit, 0)
+    at_first = [f"network {k} of 3: epoch 0 of 20, at most 10 min left" for k in (1, 2, 3)]
+    assert shown(2, 0) == at_first
+    assert shown(2, 10) == [
+        at_first[0],
+        f"{at_first[1][:22]}10 of 20, at most 5 min left",
+        at_first[2],
+    ]
+    assert "training loss" not in screen("".join(sent))
+    assert shown(2, 20)[:2] == ["network 2 of 3: epoch 20 of 20", at_first[0]]
+    shown(3, 20)
+    assert shown(1, 20) == [f"network {k} of 3: epoch 20 of 20" for k in (2, 3, 1)]
+    assert sum("training loss" in line for line in screen("".join(sent))) == 3
 
 
 def test_training_in_a_terminal_that_knows_ascii_only(dataset: Path, tmp_path: Path) -> None:

@@ -43,31 +43,51 @@ def do_train(chosen: argparse.Namespace) -> None:
 
 
 class _Curves:
-    """Curves of a training, redrawn in place on standard error; can be sent to a process."""
+    """Curves of a training, redrawn in place on standard error; can be sent to a process.
+
+    Of several networks at once one has its curves and each other a line. What has ended stays,
+    above those that have not.
+    """
 
     def __init__(self) -> None:
         self._drawn = ""
-        self._fit = 0
+        self._running: dict[int, Progress] = {}
 
     def __call__(self, told: "Progress") -> None:
-        """Draw what is known so far, below what belongs to an earlier network."""
-        from corroscope.report.terminal import draw_terminal, redrawn
+        """Draw what is known so far."""
+        from corroscope.report.terminal import redrawn
 
-        if told.fit != self._fit:
-            self._drawn, self._fit = "", told.fit
         columns, lines = os.get_terminal_size(sys.stderr.fileno())
-        text = draw_terminal(
-            told.history,
-            # In the last column some terminals begin a new line; some do not know their size.
-            width=(columns or 80) - 1,
-            height=lines or 24,
-            epochs=told.epochs,
-            epoch_s=told.epoch_s,
-            title=f"network {told.fit} of {told.fits}" if told.fits > 1 else "",
-            unicode=(sys.stderr.encoding or "").lower().startswith("utf"),
-        )
-        print(redrawn(text, self._drawn), end="", file=sys.stderr, flush=True)
-        self._drawn = text
+        # In the last column some terminals begin a new line; some do not know their size.
+        width, height = (columns or 80) - 1, lines or 24
+        self._running[told.fit] = told
+        if len(told.history) >= told.epochs:
+            del self._running[told.fit]
+            self._print(redrawn(_drawn(told, width, height), self._drawn))
+            self._drawn = ""
+        first, *others = [self._running[fit] for fit in sorted(self._running)] or [None]
+        if first is not None:
+            below = [_drawn(other, width, 2) for other in others[: height // 2]]
+            text = "\n".join([_drawn(first, width, height - len(below)), *below])
+            self._print(redrawn(text, self._drawn))
+            self._drawn = text
+
+    def _print(self, text: str) -> None:
+        print(text, end="", file=sys.stderr, flush=True)
+
+
+def _drawn(told: "Progress", width: int, height: int) -> str:
+    from corroscope.report.terminal import draw_terminal
+
+    return draw_terminal(
+        told.history,
+        width=width,
+        height=height,
+        epochs=told.epochs,
+        epoch_s=told.epoch_s,
+        title=f"network {told.fit} of {told.fits}" if told.fits > 1 else "",
+        unicode=(sys.stderr.encoding or "").lower().startswith("utf"),
+    )
 
 
 def do_tune(chosen: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from corroscope.learning.fit import FINISHED, fit
 from corroscope.learning.judge import Judged, judge, nested_points, point_of
 from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.pairs import Paired, surface_pairs, synthetic_pairs
-from corroscope.learning.progress import Progress
+from corroscope.learning.progress import Progress, read_epochs
 from corroscope.learning.settings import TrainSettings
 from corroscope.learning.side_by_side import side_by_side, threads_each
 from corroscope.report.examples import Example, draw_examples
@@ -211,10 +211,7 @@ class Course:
                 self.folder,
                 self.start,
                 self.machine.accelerator,
-                # The curves of several networks at once could not be read.
-                self.progress if worker == 0 else None,
                 todo[worker::workers],
-                len(folds),
             )
             for worker in range(workers)
         ]
@@ -224,20 +221,19 @@ class Course:
             threads=threads_each(self.machine.workers),
             what="the training",
             again="--resume",
+            tell=_Follower(self.progress, self.settings.epochs, todo, len(folds)),
         )
 
-    def train_all(self, folds: Sequence[Fold], fits: int) -> None:
+    def train_all(self, folds: Sequence[Fold]) -> None:
         """Train networks one after the other, and leave them in their folders.
 
         Parameters
         ----------
         folds
             The networks.
-        fits
-            How many there are in all.
         """
         for fold in folds:
-            self._fit(fold, fits)
+            self._fit(fold, len(folds))
 
     def _fit(
         self, fold: Fold, fits: int, validation: Sequence[int] = ()
@@ -328,16 +324,39 @@ class _Share(NamedTuple):
     folder: Path
     start: Path | None
     accelerator: str
-    progress: Tell | None
     folds: Sequence[Fold]
-    fits: int
 
 
 def _train_share(share: _Share) -> None:
-    origin, settings, folder, start, accelerator, progress, folds, fits = share
+    origin, settings, folder, start, accelerator, folds = share
     patches = read_dataset(origin.dataset, annotated_only=origin.annotated_only)
-    course = Course(origin, patches, settings, folder, start, Machine(accelerator), progress)
-    course.train_all(folds, fits)
+    course = Course(origin, patches, settings, folder, start, Machine(accelerator))
+    course.train_all(folds)
+
+
+class _Follower:
+    """Tells how far several networks are, by what each writes into its folder after an epoch."""
+
+    def __init__(
+        self, progress: Tell | None, epochs: int, folds: Sequence[Fold], fits: int
+    ) -> None:
+        self._progress = progress
+        self._epochs = epochs
+        self._folds = folds
+        self._fits = fits
+        self._told = dict.fromkeys((fold.number for fold in folds), -1)
+
+    def __call__(self) -> None:
+        """Tell of each network that has begun or ended an epoch since the last time."""
+        if self._progress is None:
+            return
+        for fold in self._folds:
+            known = read_epochs(fold.folder)
+            if len(known.history) > self._told[fold.number]:
+                self._told[fold.number] = len(known.history)
+                self._progress(
+                    Progress(known.history, self._epochs, known.epoch_s, fold.number, self._fits)
+                )
 
 
 def _tell(progress: Tell, fit_number: int, fits: int, told: Progress) -> None:

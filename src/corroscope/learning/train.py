@@ -80,9 +80,9 @@ def train(
         rounding.
     progress
         Called when the training of a network begins and after each of its epochs, with
-        `corroscope.learning.progress.Progress`. With several devices or workers it is called in
-        another process, so it must be one that can be sent there (no lambda); of several
-        workers, the first alone tells.
+        `corroscope.learning.progress.Progress`. With several devices it is called in another
+        process, so it must be one that can be sent there (no lambda). Several workers are
+        looked at once a second, and networks take turns.
 
     Returns
     -------
