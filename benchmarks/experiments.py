@@ -155,7 +155,7 @@ def judge_rows(
 
 
 def judge_run(name: str, run: Path, patches: Sequence[Patch], out: Path) -> None:
-    """Judge the folds of `corroscope train --cross-validate` on single frames, both ways."""
+    """Judge the folds of `corroscope train --cross-validate` on single frames, in four ways."""
     asked = read_manifest(run)
     fits = asked["dataset_sha256"] == dataset_hash(list(patches)) and asked["cross_validate"]
     if not fits or asked["settings"]["folds"] != FOLDS:
@@ -168,8 +168,11 @@ def judge_run(name: str, run: Path, patches: Sequence[Patch], out: Path) -> None
         keep_maps(predict, judged, patches, output_folder(out / file_name(name) / f"fold{fold}"))
     for turned, ways in ((False, ""), (True, ", eight ways")):
         maps = probabilities([name], turned, out)
-        record = judge_maps(maps, patches, asked["settings"], None, parameters)
-        write_record(name + ways, record)
+        for rescored, how in ((False, ""), (True, ", rescored")):
+            record = judge_maps(
+                maps, patches, asked["settings"], None, parameters, rescored=rescored
+            )
+            write_record(name + ways + how, record)
 
 
 def judge_maps(
@@ -178,13 +181,23 @@ def judge_maps(
     settings: Mapping[str, Any],
     processor_min: float | None,
     parameters: float,
+    *,
+    rescored: bool = False,
 ) -> Record:
-    """Judge what the networks of all folds say of patches that they have not learnt from."""
+    """Judge what the networks of all folds say of patches that they have not learnt from.
+
+    Where ``rescored``, candidates are judged once more where that was worth something on the
+    others, as in `corroscope train`.
+    """
     shared = shared_surface(patches)
     splits = surface_folds(shared, FOLDS)
     order = [i for _, judged in splits for i in judged]
     folds = [fold for fold, (_, judged) in enumerate(splits) for _ in judged]
-    judged = Judged([patches[i] for i in order], [maps[i] for i in order], folds)
+    contrasts = None
+    if rescored:
+        sigma_px = make_settings(dict(settings)).background_sigma_px
+        contrasts = [relative_contrast(patches[i].frame, sigma_px) for i in order]
+    judged = Judged([patches[i] for i in order], [maps[i] for i in order], folds, contrasts)
     among = shared[np.ix_(order, order)]
     return judged_record(judged, among, settings, processor_min, parameters)
 

@@ -24,7 +24,8 @@ from scipy.sparse.csgraph import connected_components
 from corroscope.learning.crops import CONTRAST_SCALE, contrasts
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.fit import fit
-from corroscope.learning.judge import Judged, count_at, judge, operating_point
+from corroscope.learning.judge import Judged, judge
+from corroscope.learning.operating_points import count_at, operating_point
 from corroscope.learning.settings import Pairing, TrainSettings
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import output_folder, write_json

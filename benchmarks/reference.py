@@ -20,7 +20,7 @@ from corroscope.frames.alignment import Aligner
 from corroscope.frames.contrast import relative_contrast
 from corroscope.frames.resampling import aligned_reference
 from corroscope.learning.dataset import Patch, read_dataset
-from corroscope.learning.judge import Judged, nested_counts, nested_points
+from corroscope.learning.judge import Judged, nested_choices, nested_counts
 from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.pairs import surface_pairs
 from corroscope.learning.surfaces import shared_surface, surface_folds
@@ -51,7 +51,7 @@ def main() -> None:
     splits = surface_folds(shared, folds)
     segmenters = load_folds(chosen.run, folds)
     alone = judge_alone(patches, segmenters, splits)
-    points = nested_points(alone, shared)
+    points = {fold: choice.point for fold, choice in nested_choices(alone, shared).items()}
     print_alone(alone, shared, chosen.before)
     fold_of = {patches[i].name: n for n, (_, val) in enumerate(splits, start=1) for i in val}
     print_pairs(patches, fold_of, segmenters, points)
@@ -81,10 +81,10 @@ def judge_alone(
     for fold, (_, validation) in enumerate(splits, start=1):
         folds[validation] = fold
     found = [
-        segmenters[fold](patch.frame).probability
-        for patch, fold in zip(patches, folds.tolist(), strict=True)
+        segmenters[fold](patch.frame) for patch, fold in zip(patches, folds.tolist(), strict=True)
     ]
-    return Judged(patches, found, folds.tolist())
+    probabilities, contrasts = zip(*((one.probability, one.contrast) for one in found), strict=True)
+    return Judged(patches, probabilities, folds.tolist(), contrasts)
 
 
 def print_alone(alone: Judged, shared: NDArray[np.bool_], before: Path | None) -> None:

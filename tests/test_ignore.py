@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from corroscope.errors import DatasetError
 from corroscope.learning.crops import CONTRAST_SCALE, Crops, WholePatches
 from corroscope.learning.dataset import Patch, dataset_hash, read_dataset
-from corroscope.learning.judge import count_at, operating_point
 from corroscope.learning.judge_pairs import count_pair
+from corroscope.learning.operating_points import count_at, operating_point
 from corroscope.learning.pairs import Paired, crop_pair, surface_pairs
 from corroscope.learning.paste import cut_sprites
 from corroscope.learning.pseudo import IGNORED, pseudo_pair

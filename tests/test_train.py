@@ -22,7 +22,8 @@ from corroscope.errors import DatasetError, ExportError, OutputError, SettingsEr
 from corroscope.learning import course, export, fit
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.export import check_parity, export_bundle
-from corroscope.learning.judge import POINTS, Judged, count_at, judge, operating_point
+from corroscope.learning.judge import Judged, judge
+from corroscope.learning.operating_points import POINTS, count_at, operating_point
 from corroscope.learning.progress import at_work, read_epochs, status
 from corroscope.learning.runs import ASKED, new_run, unfinished_run
 from corroscope.learning.settings import TrainSettings, make_settings

@@ -87,11 +87,15 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="IMAGE", help="the same place before corrosion began"
     )
+    _add_pixel_size(parser)
     _add_operating_point(parser)
 
 
-def _add_operating_point(parser: argparse.ArgumentParser) -> None:
+def _add_pixel_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pixel-size", type=float, metavar="UM", help="side of a pixel in µm")
+
+
+def _add_operating_point(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold", type=float,
         help="probability of a particle's pixels; decides alone unless --peak is given",
@@ -123,6 +127,7 @@ def _add_sequence(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_sequence(parser)
     _add_model(parser)
+    _add_pixel_size(parser)
     _add_operating_point(parser)
     parser.add_argument(
         "--current", metavar="FILE", help="record of the current: BioLogic .mpt, Gamry .DTA or CSV"
@@ -244,6 +249,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
     parser.add_argument("--out", required=True, metavar="DIR", help="output folder")
     _add_model(parser)
+    _add_operating_point(parser)
     parser.add_argument(
         "--trained-on", metavar="DATASET",
         help="what the bundle was trained on, to tell patches of the same surface apart",

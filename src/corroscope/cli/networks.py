@@ -65,8 +65,8 @@ class _Curves:
             del self._running[told.fit]
             self._print(redrawn(_drawn(told, width, height), self._drawn))
             self._drawn = ""
-        first, *others = [self._running[fit] for fit in sorted(self._running)] or [None]
-        if first is not None:
+        if self._running:
+            first, *others = [self._running[fit] for fit in sorted(self._running)]
             below = [_drawn(other, width, 2) for other in others[: height // 2]]
             text = "\n".join([_drawn(first, width, height - len(below)), *below])
             self._print(redrawn(text, self._drawn))
@@ -163,6 +163,9 @@ def do_evaluate(chosen: argparse.Namespace) -> None:
         engine=chosen.engine,
         precision=chosen.precision,
         tta=chosen.tta,
+        threshold=chosen.threshold,
+        min_area=chosen.min_area,
+        peak=chosen.peak,
     )
     _print_scores(metrics)
     if metrics["agreement"] is not None:

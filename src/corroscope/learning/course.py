@@ -13,14 +13,14 @@ from torch import nn
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import FINISHED, fit
-from corroscope.learning.judge import Judged, judge, nested_points, point_of
+from corroscope.learning.judge import Judged, choice_of, judge, nested_choices
 from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.pairs import Paired, surface_pairs, synthetic_pairs
 from corroscope.learning.progress import Progress, read_epochs
 from corroscope.learning.settings import TrainSettings
 from corroscope.learning.side_by_side import side_by_side, threads_each
 from corroscope.report.examples import Example, draw_examples
-from corroscope.segmentation.particles import OperatingPoint, find_particles
+from corroscope.segmentation.particles import OperatingPoint
 from corroscope.segmentation.segmenter import Segmenter
 
 Tell = Callable[[Progress], object]
@@ -273,21 +273,23 @@ class Course:
         all_shared: NDArray[np.bool_],
     ) -> dict[str, Any]:
         patches = self.judged = [self.patches[i] for i in indices]
-        probabilities = [
-            segmenters[fold](patch.frame).probability
-            for patch, fold in zip(patches, folds, strict=True)
-        ]
-        judged = Judged(patches, probabilities, folds)
+        found = [segmenters[fold](patch.frame) for patch, fold in zip(patches, folds, strict=True)]
+        judged = Judged(
+            patches,
+            [one.probability for one in found],
+            folds,
+            [one.contrast for one in found],
+        )
         shared = all_shared[np.ix_(indices, indices)]
         metrics = judge(judged, shared, np.random.default_rng(self.settings.seed))
         if self.settings.channels > 1:
-            pairs = self._judge_pairs(judged, nested_points(judged, shared), segmenters)
+            pairs = self._judge_pairs(judged, shared, segmenters)
             if pairs.pairs:
                 metrics["compared"] = asdict(pairs)
-        point = point_of(metrics)
+        choice = choice_of(metrics)
         examples = [
-            Example(patch.name, patch.frame, patch.mask, find_particles(probability, *point) > 0)
-            for patch, probability in zip(patches, probabilities, strict=True)
+            Example(patch.name, patch.frame, patch.mask, judged.found(number, choice))
+            for number, patch in enumerate(patches)
         ]
         draw_examples(examples, self.folder / "examples.png")
         return metrics
@@ -295,7 +297,7 @@ class Course:
     def _judge_pairs(
         self,
         judged: Judged,
-        points: dict[int, OperatingPoint],
+        shared: NDArray[np.bool_],
         segmenters: dict[int, Segmenter],
     ) -> PairCounts:
         """What a reference is worth, on surface that each network has not seen.
@@ -305,10 +307,11 @@ class Course:
         fold_of = {
             patch.name: fold for patch, fold in zip(judged.patches, judged.folds, strict=True)
         }
+        choices = nested_choices(judged, shared)
         pairs = surface_pairs(self.patches, self.settings.background_sigma_px)
         return sum(
             (
-                count_pair(pair, segmenters[fold], *points[fold])
+                count_pair(pair, segmenters[fold], *choices[fold].point)
                 for pair in pairs
                 if (fold := fold_of.get(pair.later)) is not None
             ),

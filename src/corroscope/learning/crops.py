@@ -32,6 +32,9 @@ _WHICH_SPRITES: Final = 5
 _WHICH_SPECKS: Final = 6
 """The same for specks."""
 
+_MOST_COMPANY: Final = 2.5
+"""How many times the mean number of particles are pasted at most, where they are in proportion."""
+
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
     """Random crops of one epoch; crop ``i`` depends on seed, epoch and ``i`` alone.
@@ -62,6 +65,9 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         # Large particles are rare, and most of what is missed; small ones must not vanish.
         weights = np.sqrt([sprite.mask.sum() for sprite in self._sprites])
         self._weights = weights / weights.sum() if self._sprites else weights
+        self._company = np.ones(len(patches))
+        if settings.augmentation.in_company:
+            self._company = _company(patches)
         self._specks: list[Sprite] = []
         if settings.augmentation.specks > 0:
             specks = (
@@ -97,8 +103,10 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         which = rng.random() if settings.channels > 1 else 0.0
         shares = np.cumsum([pairing.alone, pairing.synthetic, pairing.paired])
         if which < shares[0]:
-            crop, target = self._annotated_crop(rng)
-            for _ in range(rng.poisson(settings.augmentation.pasted) if self._sprites else 0):
+            pick = int(rng.integers(len(self._patches)))
+            crop, target = self._annotated_crop(pick, rng)
+            pasted = settings.augmentation.pasted * self._company[pick]
+            for _ in range(rng.poisson(pasted) if self._sprites else 0):
                 paste_particle(crop, target, self._draw_sprite(rng), rng)
             for _ in range(rng.poisson(settings.augmentation.specks) if self._specks else 0):
                 speck = self._specks[rng.integers(len(self._specks))]
@@ -117,10 +125,9 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         return self._shown(*pair)
 
     def _annotated_crop(
-        self, rng: np.random.Generator
+        self, pick: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         settings = self._settings
-        pick = int(rng.integers(len(self._patches)))
         contrast, mask = self._contrasts[pick], self._patches[pick].mask
         pose = random_pose(mask, settings.crop_px, settings.augmentation, rng)
         crop = change_light(pose.cut(contrast), settings.augmentation, rng)
@@ -132,7 +139,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
 
     def _pseudo_pair(self, rng: np.random.Generator) -> Pair:
         settings = self._settings
-        crop, target = self._annotated_crop(rng)
+        crop, target = self._annotated_crop(int(rng.integers(len(self._patches))), rng)
         draw = (lambda: self._draw_sprite(rng)) if self._sprites else None
         return pseudo_pair(crop, target, draw, settings.pairing, settings.augmentation.pasted, rng)
 
@@ -227,6 +234,22 @@ def _contrast(
     patches: Sequence[Patch], background_sigma_px: float, number: int
 ) -> NDArray[np.float32]:
     return relative_contrast(patches[number].frame, background_sigma_px)
+
+
+def _company(patches: Sequence[Patch]) -> NDArray[np.float64]:
+    """Particles of each patch over their mean number, up to a bound.
+
+    Where there are few, a dark speck is more likely an old one. Particles pasted whatever there is
+    would teach that this tells nothing.
+    """
+    numbers = np.array(
+        [
+            cv2.connectedComponents(patch.mask.astype(np.uint8), connectivity=8)[0] - 1
+            for patch in patches
+        ],
+        np.float64,
+    )
+    return np.asarray(np.minimum(numbers / max(numbers.mean(), 1e-9), _MOST_COMPANY))
 
 
 def _far_from_ignored(patch: Patch) -> NDArray[np.bool_]:

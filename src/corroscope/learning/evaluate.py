@@ -36,8 +36,11 @@ def evaluate(
     engine: EngineName = "openvino",
     precision: Precision = "auto",
     tta: bool = False,
+    threshold: float | None = None,
+    min_area: int | None = None,
+    peak: float | None = None,
 ) -> dict[str, Any]:
-    """Score a bundle on annotated patches, at its own operating point.
+    """Score a bundle on annotated patches, at its own operating point unless another is given.
 
     Writes ``report.html``, and its figures as ``metrics.json``, ``per_image.csv``,
     ``particles.csv``, ``pixel_curve.csv``, ``particle_curve.csv``, ``reliability.csv`` and
@@ -58,6 +61,9 @@ def evaluate(
         As in `corroscope.segmentation.engines.start_engine`.
     tta
         Average over the eight ways in which a frame can lie, at eight times the cost.
+    threshold, min_area, peak
+        As in `corroscope.segment`. With the bundle's own ``threshold`` and ``peak`` given, patches
+        are judged as the frames of a run are found, which are not judged once more.
 
     Returns
     -------
@@ -73,11 +79,21 @@ def evaluate(
         If a dataset cannot be read.
     BundleError
         If the bundle cannot.
+    SettingsError
+        If threshold, smallest area or peak is out of range.
     """
     bundle = load_bundle(model)
     patches = read_dataset(dataset)
     trained = None if trained_on is None else read_dataset(trained_on, annotated_only=True)
-    segmenter = Segmenter(bundle, engine=engine, precision=precision, tta=tta)
+    segmenter = Segmenter(
+        bundle,
+        engine=engine,
+        precision=precision,
+        tta=tta,
+        threshold=threshold,
+        min_area_px=min_area,
+        peak=peak,
+    )
     folder = output_folder(out)
     found = judge_bundle(dataset, patches, trained, segmenter)
     metrics = summarise(found)
@@ -99,6 +115,7 @@ def evaluate(
             "threshold": segmenter.threshold,
             "min_area_px": segmenter.min_area_px,
             "peak": segmenter.peak,
+            "rescored": segmenter.rescoring is not None,
         },
     }
     page = picture(found, metrics, manifest)

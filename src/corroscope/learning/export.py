@@ -18,6 +18,7 @@ from corroscope.segmentation.bundle import Bundle, write_bundle
 from corroscope.segmentation.card import Card
 from corroscope.segmentation.engines import ENGINES, start_engine
 from corroscope.segmentation.particles import OperatingPoint
+from corroscope.segmentation.rescoring import Rescoring
 
 LARGEST_DIFFERENCE: Final = 1e-3
 """Largest difference of a probability, in f32, between an engine and PyTorch."""
@@ -46,6 +47,7 @@ def export_bundle(
     training: dict[str, Any],
     metrics: dict[str, Any],
     provenance: dict[str, str],
+    rescoring: Rescoring | None = None,
 ) -> Bundle:
     """Write a network as a bundle and check that both engines agree with it.
 
@@ -61,6 +63,8 @@ def export_bundle(
         What counts as a particle.
     name, training, metrics, provenance
         As in `corroscope.segmentation.bundle.Card`.
+    rescoring
+        How candidates of single frames are judged once more.
 
     Returns
     -------
@@ -86,6 +90,7 @@ def export_bundle(
         threshold=point.threshold,
         min_area_px=point.min_area_px,
         peak=point.peak,
+        rescoring=rescoring,
         receptive_field_px=shape.receptive_field_px,
         pooling_stride_px=shape.stride_px,
         network_sha256=hashlib.sha256(content).hexdigest(),

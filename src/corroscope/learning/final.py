@@ -16,7 +16,8 @@ from corroscope.learning.clusters import clusters_of
 from corroscope.learning.dataset import Patch
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import fit
-from corroscope.learning.judge import count_at, finite, finite_bounds, operating_point, point_of
+from corroscope.learning.judge import finite, finite_bounds
+from corroscope.learning.operating_points import count_at, operating_point, point_of
 from corroscope.learning.predict import predict
 from corroscope.learning.progress import at_work, status
 from corroscope.learning.provenance import training_record

@@ -74,7 +74,7 @@ def measure(patches: Sequence[Patch], segmenter: Segmenter) -> Measured:
         contrast = relative_contrast(patch.frame, sigma_px)
         probability = segmenter.probability(contrast)
         sides = (patch.mask, patch.ignored)
-        labels = find_particles(probability, *segmenter.operating_point)
+        labels = segmenter.find(probability, contrast, compared=False)
         more = find_particles(probability, CANDIDATE_THRESHOLD, segmenter.min_area_px)
         counts.append(count(labels > 0, *sides))
         pixels.append(histograms(probability, *sides))

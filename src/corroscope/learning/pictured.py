@@ -124,10 +124,17 @@ def _lead(found: Judgement, metrics: Mapping[str, Any]) -> list[str]:
     at_least = f"at least {point.min_area_px}"
     if point.peak > point.threshold:
         at_least = f"{point.peak:g} or more in one pixel, and {at_least}"
+    how = f"at a probability of {point.threshold:g} or more, {at_least} px"
+    rescoring = found.segmenter.rescoring
+    if rescoring is not None:
+        how = (
+            f"candidates of {rescoring.threshold:g} or more judged once more by what is around "
+            f"them, "
+            f"kept from {rescoring.decision:g}"
+        )
     return [
         f"{card.name} ({card.parameters:,} weights) on {metrics['patches']} patches of "
-        f"{metrics['surfaces']} separate pieces of surface, at a probability of "
-        f"{found.segmenter.threshold:g} or more, {at_least} px.",
+        f"{metrics['surfaces']} separate pieces of surface, {how}.",
         f"Scores are pooled over all patches; 95 % intervals are over "
         f"{metrics['intervals_over']}. What would be 0/0 is left empty and counted.",
     ]

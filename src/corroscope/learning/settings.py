@@ -16,6 +16,10 @@ class Augmentation(BaseModel):
 
     on_particle: Probability = Field(0.7, description="share of crops cut near a particle")
     pasted: float = Field(2.0, ge=0, le=20, description="mean number of particles pasted in a crop")
+    in_company: bool = Field(
+        False,
+        description="whether crops without a reference get them in proportion to their own",
+    )
     specks: float = Field(
         0.0, ge=0, le=20, description="mean number of dark specks pasted that are no particles"
     )

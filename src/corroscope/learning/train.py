@@ -9,7 +9,7 @@ from corroscope.learning.course import Course, Machine, Origin
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import check_machine
-from corroscope.learning.judge import point_of
+from corroscope.learning.judge import choice_of
 from corroscope.learning.networks import build_network
 from corroscope.learning.progress import Progress, at_work, plain
 from corroscope.learning.provenance import frames_seen, training_record
@@ -157,12 +157,14 @@ def train(
         if earlier is not None:
             metrics["method"] += _memory(course.judged, earlier)
         draw_curves(history, folder / "curves.png")
+        choice = choice_of(metrics)
         bundle = export_bundle(
             network,
             settings,
             folder / "bundle",
             name=name,
-            point=point_of(metrics),
+            point=choice.point,
+            rescoring=choice.rescoring,
             training=training_record(
                 patches, settings, used, cross_validated=cross_validate, earlier=earlier
             ),

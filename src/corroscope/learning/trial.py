@@ -11,7 +11,8 @@ from optuna.trial import Trial
 from corroscope.learning.checkpoints import BEST, LAST
 from corroscope.learning.dataset import Patch
 from corroscope.learning.fit import fit
-from corroscope.learning.judge import Judged, count_at, nested_counts, operating_point
+from corroscope.learning.judge import Judged, nested_counts
+from corroscope.learning.operating_points import count_at, operating_point
 from corroscope.learning.pairs import Paired
 from corroscope.learning.predict import predict
 from corroscope.learning.settings import TrainSettings

@@ -35,8 +35,8 @@ def read_efficiency(folder: str | Path | None = None) -> tuple[Efficiency, dict[
     efficiency : Efficiency
         Its ``source`` says where it was measured.
     settings : dict
-        ``network_sha256``, ``threshold``, ``min_area_px``, ``peak`` and ``tta`` that it was
-        measured with.
+        ``network_sha256``, ``threshold``, ``min_area_px``, ``peak``, ``rescored`` and ``tta`` that
+        it was measured with.
 
     Raises
     ------
@@ -80,6 +80,7 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
         "threshold": segmenter.threshold,
         "min_area_px": segmenter.min_area_px,
         "peak": segmenter.peak,
+        "rescored": False,  # what is compared with a reference never is
         "tta": segmenter.tta,
     }
     names = {
@@ -87,6 +88,7 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
         "threshold": "threshold",
         "min_area_px": "smallest area",
         "peak": "peak",
+        "rescored": "rescoring",
         "tta": "test-time augmentation",
     }
     other = [
@@ -117,6 +119,7 @@ def _read_shipped(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
             name: facts[name]
             for name in ("network_sha256", "threshold", "min_area_px", "peak", "tta")
         }
+        settings["rescored"] = False  # the runs were compared with a reference
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())
         raise BundleError(
@@ -139,6 +142,7 @@ def _read_evaluation(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
         }
         # Evaluations from before there were peaks dropped nothing for want of one.
         settings["peak"] = manifest["settings"].get("peak", 0.0)
+        settings["rescored"] = manifest["settings"].get("rescored", False)
         settings["network_sha256"] = manifest["bundle"]["network_sha256"]
         judged = judged.astype({"area_px": "float64", "matched_iou_30": "bool"})
         judged = judged.merge(images, on="image", how="inner", validate="many_to_one")

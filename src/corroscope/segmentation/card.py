@@ -4,6 +4,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from corroscope.segmentation.rescoring import Rescoring
+
 FORMAT: Final = 1
 """Version of the bundle's layout; a reader refuses what it does not know."""
 
@@ -64,6 +66,9 @@ class Card(BaseModel):
     peak: float = Field(
         0.0, description="probability that a particle must reach in one pixel", ge=0, lt=1
     )
+    rescoring: Rescoring | None = Field(
+        None, description="how candidates of single frames are judged once more"
+    )
     receptive_field_px: int | None = Field(
         description="how far an output pixel sees; none if it sees the whole window", ge=0
     )
@@ -111,7 +116,8 @@ def render_model_card(card: Card) -> str:
         f"- A pixel sees {'the whole window' if sees is None else f'{sees} px each way'}",
         f"- Operating point: probability ≥ {card.threshold:g}, at least {card.min_area_px} px"
         + (f", at least one of them ≥ {card.peak:g}" if card.peak > card.threshold else "")
-        + ("" if card.channels == 1 else "; chosen without a reference, used with one as well"),
+        + _where_used(card),
+        *([] if card.rescoring is None else [_rescored(card.rescoring)]),
         f"- SHA-256 of `model.onnx`: `{card.network_sha256}`",
         "",
     ]
@@ -135,6 +141,28 @@ def render_model_card(card: Card) -> str:
         lines += ["## What a reference is worth", "", *_compared(card.metrics["compared"]), ""]
     lines += ["## What it cannot do", "", (BLIND if card.channels == 1 else COMPARES) + LIMITS]
     return "\n".join(lines)
+
+
+def _where_used(card: Card) -> str:
+    if card.channels == 1:
+        return "" if card.rescoring is None else "; used where a threshold is given"
+    if card.rescoring is None:
+        return "; chosen without a reference, used with one as well"
+    return "; chosen without a reference, used with one"
+
+
+def _rescored(rescoring: Rescoring) -> str:
+    probability, company, pit = rescoring.weights
+    return (
+        f"- Without a reference, candidates (probability ≥ {rescoring.threshold:g}, at least "
+        f"{rescoring.min_area_px} px) are judged once more by what is around them: kept where "
+        f"{probability:.2f} · logit(p) {company:+.2f} · log(1 + c) {pit:+.2f} · log(1 + d) "
+        f"{rescoring.intercept:+.2f} is the logit of {rescoring.decision:g} or more; p is the mean "
+        "probability of a candidate's pixels, c the sum of those of others above "
+        f"{rescoring.sure:g} within {rescoring.reach_px} px along either axis, d the distance in "
+        f"px from the nearest region {rescoring.pit_px} px wide with a contrast below "
+        f"{rescoring.pit_contrast:g}"
+    )
 
 
 def _scores(metrics: dict[str, Any]) -> list[str]:

@@ -79,7 +79,8 @@ def segment(
         bundle's own if None.
     peak
         Probability that a particle must reach in one pixel at least; if None, the bundle's own
-        unless there is a ``threshold``, which then decides alone.
+        unless there is a ``threshold``. Where one of both is given, particles are not judged once
+        more by what is around them, as some bundles do where there is no reference.
     progress
         Called after each image with the number done and the number of all.
 
@@ -139,6 +140,7 @@ def segment(
             "threshold": segmenter.threshold,
             "min_area_px": segmenter.min_area_px,
             "peak": segmenter.peak,
+            "rescored": before is None and segmenter.rescoring is not None,
             "pixel_size_um": pixel_size,
         },
         "reference": None if before is None else before.record,

@@ -16,6 +16,7 @@ from corroscope.segmentation.particles import (
     find_particles,
     measure_particles,
 )
+from corroscope.segmentation.rescoring import find_rescored
 from corroscope.segmentation.tiles import run_tiled
 from corroscope.segmentation.tta import average_over_ways
 
@@ -68,7 +69,11 @@ class Segmenter:
         Particles with fewer pixels are dropped; the bundle's own if None.
     peak
         Particles none of whose pixels has this probability are dropped. If None, the bundle's own
-        with the bundle's own threshold; a threshold that is given decides alone.
+        with the bundle's own threshold.
+
+    A threshold or a peak that is given decides alone: particles of single frames are then not
+    judged once more by what is around them, as some bundles do
+    (`corroscope.segmentation.rescoring`).
 
     Raises
     ------
@@ -108,12 +113,14 @@ class Segmenter:
             raise SettingsError(f"min_area_px {self.min_area_px}: must be 1 or more")
         if not 0 <= self.peak < 1:
             raise SettingsError(f"peak {self.peak:g}: must be 0 or more and less than 1")
+        self.rescoring = card.rescoring if threshold is None and peak is None else None
+        self._rescored_min_area_px = 1 if min_area_px is None else min_area_px
         self.tta = tta
         self.engine = start_engine(self.bundle, engine, precision)
 
     @property
     def operating_point(self) -> OperatingPoint:
-        """What of the probabilities counts as a particle."""
+        """What of the probabilities counts as a particle, unless they are judged once more."""
         return OperatingPoint(self.threshold, self.min_area_px, self.peak)
 
     @property
@@ -167,9 +174,33 @@ class Segmenter:
         check_frame(frame)
         contrast = relative_contrast(frame, self.bundle.card.background_sigma_px)
         probability = self.probability(contrast, reference)
-        labels = find_particles(probability, *self.operating_point)
+        labels = self.find(probability, contrast, compared=reference is not None)
         particles = measure_particles(labels, contrast, probability)
         return Segmentation(probability, labels, particles, contrast)
+
+    def find(
+        self, probability: NDArray[np.float32], contrast: NDArray[np.float32], *, compared: bool
+    ) -> NDArray[np.int32]:
+        """Label the particles in a map of probabilities.
+
+        Parameters
+        ----------
+        probability
+            ``(height, width)``, 0 to 1.
+        contrast
+            ``(height, width)``, relative contrast of the frame.
+        compared
+            Whether it comes from a comparison with a reference: then there is no need to judge
+            particles by what is around them.
+
+        Returns
+        -------
+        ndarray of int32
+            ``(height, width)``, 0 for background, particles 1, 2, ….
+        """
+        if compared or self.rescoring is None:
+            return find_particles(probability, *self.operating_point)
+        return find_rescored(probability, contrast, self.rescoring, self._rescored_min_area_px)
 
     def probability(
         self, contrast: NDArray[np.float32], reference: NDArray[np.float32] | None = None

@@ -20,6 +20,7 @@ from corroscope.learning.progress import (
 from corroscope.learning.runs import METRICS, run_folders
 from corroscope.learning.settings import TrainSettings
 from corroscope.outputs import MANIFEST, read_manifest
+from corroscope.segmentation.rescoring import Rescoring
 from corroscope.settings import allowed_range
 from corroscope.studio.answers import Answer
 from corroscope.studio.workplace import Workplace, within
@@ -55,6 +56,7 @@ class _Metrics(BaseModel):
     threshold: float
     min_area_px: int
     peak: float = 0.0
+    rescoring: Rescoring | None = None
     scores: dict[str, float | None]
     intervals_95: dict[str, tuple[float | None, float | None]]
     patches: int

@@ -289,11 +289,12 @@ function progress(run) {
     element("progress", { max: Math.max(run.epochs, 1), value: run.done, "aria-label": "Epochs done" })];
 }
 
-function outcome({ scores, intervals_95: bounds, threshold, peak, min_area_px: area, patches, surfaces, method }) {
+function outcome({ scores, intervals_95: bounds, threshold, peak, min_area_px: area, rescoring, patches, surfaces, method }) {
   const row = (label, name) => [label, `${short(scores[name])}${interval(bounds[name])}`];
   const rows = [row("Dice", "dice"), row("Particle F1", "particle_f1_iou30"), row("Precision", "particle_precision"),
     row("Recall", "particle_recall"), ["Threshold", threshold],
     ...(peak > threshold ? [["Peak", peak]] : []), ["Smallest area", `${area} px`],
+    ...(rescoring ? [["Single images", `judged once more by what is around: kept from ${rescoring.decision}`]] : []),
     ["Judged on", `${patches} ${patches === 1 ? "image" : "images"}, ${surfaces} ${surfaces === 1 ? "surface" : "surfaces"}`]];
   const how = `${method[0].toUpperCase()}${method.slice(1)}. Particles count as found at IoU ≥ 0.3.`;
   return [element("dl", {}, ...rows.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, String(value))])),
