@@ -200,6 +200,14 @@ def test_the_shipped_table_is_of_the_shipped_bundle() -> None:
     assert f"peak {settings['peak']}, not 0.97" in remark
 
 
+def test_an_evaluation_that_took_a_second_look_corrects_no_run() -> None:
+    _, settings = read_efficiency()
+    remark = operating_point_remark(settings | {"rescored": True}, Segmenter())
+    assert remark is not None
+    point = Segmenter().operating_point
+    assert f"evaluate with --threshold {point.threshold:g} --peak {point.peak:g})." in remark
+
+
 def evaluation(folder: Path) -> Path:
     """The tables of an evaluation that the efficiency is read from."""
     rng = np.random.default_rng(6)
@@ -230,7 +238,8 @@ def evaluation(folder: Path) -> Path:
 def test_an_evaluation_is_read(tmp_path: Path) -> None:
     efficiency, settings = read_efficiency(evaluation(tmp_path))
     assert settings == {
-        "threshold": 0.4, "min_area_px": 7, "peak": 0.0, "tta": False, "network_sha256": "ab",
+        "threshold": 0.4, "min_area_px": 7, "peak": 0.0, "rescored": False, "tta": False,
+        "network_sha256": "ab",
     }  # fmt: skip
     pooled = efficiency.counts.sum(axis=0)
     assert len(efficiency.counts) == 8

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import corroscope
-from corroscope.errors import DatasetError
+from corroscope.errors import DatasetError, SettingsError
 from corroscope.learning.clusters import clusters_of
 from corroscope.learning.dataset import Patch, frame_hash, read_dataset
 from corroscope.learning.judgement import judge_bundle, summarise, warnings_of
@@ -18,6 +18,7 @@ from corroscope.learning.pictured import picture
 from corroscope.scoring.counts import Counts
 from corroscope.scoring.scores import scores
 from corroscope.segmentation.bundle import load_bundle, write_bundle
+from corroscope.segmentation.rescoring import Rescoring
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.synthesis.experiment import Scene
 
@@ -74,6 +75,40 @@ def test_a_bundle_with_a_peak(dataset: Path, tmp_path: Path) -> None:
     assert manifest["settings"]["peak"] == 0.9
     page = (tmp_path / "out" / "report.html").read_text()
     assert "or more, 0.9 or more in one pixel, and at least" in page
+
+
+def test_a_bundle_that_judges_once_more_and_another_operating_point(
+    dataset: Path, tmp_path: Path
+) -> None:
+    """With a threshold everything is as without a second look, and everything says which it was."""
+    shipped = load_bundle()
+    threshold, peak = shipped.card.threshold, shipped.card.peak
+    look = Rescoring(
+        threshold=0.3, min_area_px=5, reach_px=100, sure=0.5, pit_contrast=-0.15, pit_px=9,
+        weights=(1, 0, 0), intercept=-1, decision=0.5,
+    )  # fmt: skip
+    card = shipped.card.model_copy(update={"rescoring": look, "name": "twice"})
+    folder = write_bundle(tmp_path / "twice", shipped.network, card).folder
+    twice = corroscope.evaluate(dataset, out=tmp_path / "out", model=folder)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert (
+        "candidates of 0.3 or more judged once more by what is around them, kept from 0.5" in page
+    )
+    given = corroscope.evaluate(
+        dataset, out=tmp_path / "given", model=folder, threshold=threshold, peak=peak
+    )
+    own = corroscope.evaluate(dataset, out=tmp_path / "own", threshold=threshold, peak=peak)
+    assert twice["scores"] != given["scores"] == own["scores"]
+    few = corroscope.evaluate(dataset, out=tmp_path / "few", model=folder, min_area=20)
+    assert few["scores"]["particle_recall"] < twice["scores"]["particle_recall"]
+    said = {
+        name: json.loads((tmp_path / name / "manifest.json").read_text())["settings"]["rescored"]
+        for name in ("out", "given", "own", "few")
+    }
+    assert said == {"out": True, "given": False, "own": False, "few": True}
+    with pytest.raises(SettingsError, match="threshold 1: must lie between 0 and 1"):
+        corroscope.evaluate(dataset, out=tmp_path / "no", threshold=1)
+    assert not (tmp_path / "no").exists()
 
 
 def test_same_evaluation_same_figures(dataset: Path, tmp_path: Path) -> None:

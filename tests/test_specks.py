@@ -107,6 +107,45 @@ def test_pasted_specks_are_dark_and_marked_as_nothing(patch: Patch) -> None:
     assert any((target == IGNORED).any() for _, target in without)
 
 
+def test_particles_are_pasted_in_proportion_to_those_that_are_there(patch: Patch) -> None:
+    """Else a network would learn that company tells nothing."""
+    many = np.zeros((128, 128), bool)
+    for row in range(4, 124, 12):
+        many[row : row + 4, 4:120:12] = many[row : row + 4, 5:121:12] = True
+    frame = np.where(many, np.uint8(METAL * 0.6), np.uint8(METAL))
+    none = Patch("none.png", np.full((128, 128), METAL, np.uint8), np.zeros((128, 128), bool))
+    crowded = Patch("many.png", frame, many)
+    one = replace(patch, ignored=None)
+    pasted = {}
+    for in_company in (False, True):
+        settings = make_settings(
+            {
+                "augmentation": {"pasted": 1, "in_company": in_company, "noisy": 0, "blurred": 0},
+                "pairing": {"alone": 1},
+                "steps_per_epoch": 30,
+            }
+        )
+        crops = Crops([none, one, crowded], settings, epoch=0)
+        bare = Crops(
+            [none, one, crowded],
+            settings.model_copy(
+                update={"augmentation": settings.augmentation.model_copy(update={"pasted": 0.0})}
+            ),
+            epoch=0,
+        )
+        before, after = ([one[i][1] for i in range(240)] for one in (bare, crops))
+        kinds = np.array(
+            [min(int(target.sum()) // 100, 1) + (target.sum() > 0) for target in before]
+        )
+        more = np.array(
+            [float((b - a).clamp(min=0).sum()) for a, b in zip(before, after, strict=True)]
+        )
+        pasted[in_company] = [float(more[kinds == kind].mean()) for kind in (0, 2)]
+    assert pasted[False][0] > 0
+    assert pasted[True][0] < 0.1 * pasted[False][0]
+    assert pasted[True][1] > 1.5 * pasted[False][1]
+
+
 def test_a_patch_without_specks_has_none_pasted(patch: Patch) -> None:
     clean = replace(patch, frame=np.full_like(patch.frame, METAL))
     assert all(

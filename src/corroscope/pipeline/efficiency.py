@@ -80,7 +80,6 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
         "threshold": segmenter.threshold,
         "min_area_px": segmenter.min_area_px,
         "peak": segmenter.peak,
-        "rescored": False,  # what is compared with a reference never is
         "tta": segmenter.tta,
     }
     names = {
@@ -88,7 +87,6 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
         "threshold": "threshold",
         "min_area_px": "smallest area",
         "peak": "peak",
-        "rescored": "rescoring",
         "tta": "test-time augmentation",
     }
     other = [
@@ -96,6 +94,11 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
         for name, value in used.items()
         if settings[name] != value
     ]
+    if settings["rescored"]:
+        other.append(
+            "a second look at single frames, which a run does not take (evaluate with --threshold "
+            f"{segmenter.threshold:g} --peak {segmenter.peak:g})"
+        )
     if not other:
         return None
     return f"Counts are not corrected: the efficiency was measured with {'; '.join(other)}."
