@@ -6,8 +6,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 DATASET ?= ../shared/data/pitting-30mM
 SOURCE := 74 of the 100 annotated patches published with AnesSAD/Pitting_corrosion-CNRS (the \
 	repository states no licence), one in-situ run at 30 mM NaCl; raw frames: \
-	doi:10.5281/zenodo.14653184, to be cited. The recipe (width, pasted particles, epochs) was chosen on \
-	folds of the same patches. Besides, synthetic runs made by corroscope itself
+	doi:10.5281/zenodo.14653184, to be cited. The recipe (width, dilations, what is pasted, epochs, \
+	what is looked at twice) was chosen on folds of the same patches. Besides, synthetic runs made by corroscope itself
 
 .PHONY: demo install test check bench reference realism pretraining bundle click studio coverage memory \
 	following efficiency tuning soak clean
@@ -52,7 +52,7 @@ pretraining: $(VENV)/.all
 bundle: $(VENV)/.all
 	rm -rf build/bundle
 	$(BIN)/corroscope train $(DATASET) --out build/bundle --cross-validate \
-		--name reference-1 --source "$(SOURCE)"
+		--name reference-2 --source "$(SOURCE)"
 	cp build/bundle/train1/bundle/* src/corroscope/segmentation/shipped/
 
 # The click network, from nothing, and what one click is worth on surface that it has not seen.

@@ -55,8 +55,13 @@ Maps = dict[int, NDArray[np.float32]]
 
 FOLDS: Final = 5
 BASELINE: Final = "baseline"
-ALONE: Final[dict[str, Any]] = {"pairing": {"alone": 1}, "epochs": 60}
-"""Networks that see single frames, 60 epochs of 50 steps of 8 crops."""
+ALONE: Final[dict[str, Any]] = {
+    "pairing": {"alone": 1, "first_unseen": 0},
+    "epochs": 60,
+    "dilations": [],
+    "augmentation": {"specks": 0},
+}
+"""Networks that see single frames, 60 epochs of 50 steps of 8 crops; plain, to add ideas to."""
 FEW: Final = 9
 """Tells the draw of which patches are learnt from, where not all are."""
 

@@ -19,11 +19,13 @@ from scipy.sparse.csgraph import connected_components
 from corroscope.frames.alignment import Aligner
 from corroscope.frames.contrast import relative_contrast
 from corroscope.frames.resampling import aligned_reference
+from corroscope.learning.compared import Predicted, compared_points, predict_pair
 from corroscope.learning.dataset import Patch, read_dataset
-from corroscope.learning.judge import Judged, nested_choices, nested_counts
+from corroscope.learning.judge import Choice, Judged, nested_choices, nested_counts
 from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.pairs import surface_pairs
 from corroscope.learning.surfaces import shared_surface, surface_folds
+from corroscope.outputs import read_manifest
 from corroscope.scoring.bootstrap import difference_intervals
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
@@ -51,14 +53,23 @@ def main() -> None:
     splits = surface_folds(shared, folds)
     segmenters = load_folds(chosen.run, folds)
     alone = judge_alone(patches, segmenters, splits)
-    points = {fold: choice.point for fold, choice in nested_choices(alone, shared).items()}
     print_alone(alone, shared, chosen.before)
     fold_of = {patches[i].name: n for n, (_, val) in enumerate(splits, start=1) for i in val}
-    print_pairs(patches, fold_of, segmenters, points)
+    bundle = load_bundle(chosen.run / "bundle")
+    sigma_px = bundle.card.background_sigma_px
+    predicted = [
+        predict_pair(pair, fold_of[pair.later], segmenters[fold_of[pair.later]])
+        for pair in surface_pairs(patches, sigma_px)
+    ]
+    choices = nested_choices(alone, shared)
+    points = {fold: choice.point for fold, choice in choices.items()}
+    if bundle.card.rescoring is not None:
+        seed = read_manifest(chosen.run)["settings"]["seed"]
+        _, points = compared_points(predicted, segmenters, sigma_px, seed)
+    print_pairs(patches, predicted, choices, points)
     print("Crowded synthetic runs of 512×512 px, networks of the folds; IoU ≥ 0.3")
     print_synthetic(segmenters, points, CROWDED, range(9000, 9010))
     print("Synthetic runs as made by default, 1024×1024 px, the bundle itself; IoU ≥ 0.3")
-    bundle = load_bundle(chosen.run / "bundle")
     point = OperatingPoint(bundle.card.threshold, bundle.card.min_area_px, bundle.card.peak)
     print_synthetic({0: Segmenter(bundle, precision="f32")}, {0: point}, {}, range(9100, 9104))
 
@@ -114,17 +125,19 @@ def print_row(name: str, values: dict[str, float]) -> None:
 
 def print_pairs(
     patches: Sequence[Patch],
-    folds: dict[str, int],
-    segmenters: dict[int, Segmenter],
+    predicted: Sequence[Predicted],
+    choices: dict[int, Choice],
     points: dict[int, OperatingPoint],
 ) -> None:
     """Real pairs: what was there is to go, what arrived is to stay."""
     sizes = {patch.name: patch.frame.shape for patch in patches}
     sums = {"whole patches": PairCounts(), "and parts of patches": PairCounts()}
-    sigma_px = segmenters[1].bundle.card.background_sigma_px
-    for pair in surface_pairs(patches, sigma_px):
-        fold = folds[pair.later]
-        counts = count_pair(pair, segmenters[fold], *points[fold])
+    for pair, fold, alone, compared in predicted:
+        counts = count_pair(
+            pair,
+            choices[fold].find(alone, pair.contrast),
+            find_particles(compared, *points[fold]),
+        )
         sums["and parts of patches"] += counts
         if pair.contrast.shape == sizes[pair.later]:
             sums["whole patches"] += counts

@@ -22,6 +22,7 @@ from corroscope.learning.recent import Recent
 from corroscope.learning.settings import Pairing, TrainSettings, make_settings
 from corroscope.scoring.counts import Counts, count
 from corroscope.scoring.scores import scores
+from corroscope.segmentation.particles import find_particles
 
 HIDDEN = np.s_[60:100, 50:110]
 SMALL = {"crop_px": 64, "widths": [4, 8], "pairing": {"runs": 1}}
@@ -254,22 +255,14 @@ def test_a_particle_that_is_partly_ignored_earlier_is_doubtful_as_a_whole() -> N
     assert pair.doubtful[40:46, 40:46].all()
 
 
-class _Dark:
-    """A network that finds what is dark."""
-
-    def probability(
-        self, contrast: NDArray[np.float32], _: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
-        return np.asarray(contrast < -0.2, np.float32)
-
-
 def test_specks_in_what_is_ignored_are_not_counted() -> None:
     old = square(20, 20, 4, (80, 80)) | square(50, 50, 4, (80, 80))
     contrast = np.where(old, -0.4, 0).astype(np.float32)
     nothing = old & False
     plain = Paired("b", "a", contrast, contrast, ~nothing, nothing, nothing, nothing)
     ignoring = plain._replace(doubtful=square(15, 15, 15, (80, 80)))
-    found = [count_pair(pair, _Dark(), 0.5, 1) for pair in (plain, ignoring)]  # type: ignore[arg-type]
+    labels = find_particles(np.asarray(contrast < -0.2, np.float32), 0.5, 1)
+    found = [count_pair(pair, labels, labels) for pair in (plain, ignoring)]
     assert [(counts.specks, counts.blobs) for counts in found] == [(2, 2), (1, 1)]
 
 

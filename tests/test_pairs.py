@@ -1,6 +1,7 @@
 """Frames with a reference: pseudo-pairs, pairs that were really taken, what a network is shown."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 import corroscope
 from corroscope.errors import DatasetError, FrameError, SettingsError
 from corroscope.frames.contrast import relative_contrast
+from corroscope.learning.compared import compared_points, predict_pair
 from corroscope.learning.crops import Crops
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.judge_pairs import PairCounts, count_pair
@@ -27,6 +29,7 @@ from corroscope.learning.paste import RIM_PX, Sprite
 from corroscope.learning.pseudo import IGNORED, heal, pseudo_pair, second_take
 from corroscope.learning.settings import Augmentation, Pairing, TrainSettings, make_settings
 from corroscope.segmentation.inputs import network_input
+from corroscope.segmentation.particles import find_particles
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.synthesis.patches import draw_pair
 from corroscope.synthesis.settings import make_synth_settings
@@ -393,7 +396,8 @@ def test_counts_of_a_pair() -> None:
     doubtful = contrast > 0
     doubtful[70:72, 40:42] = True
     pair = Paired("b", "a", contrast, reference, covered, annotated, arrived, doubtful)
-    counts = count_pair(pair, _Threshold(), 0.5, 1)  # type: ignore[arg-type]
+    seen = predict_pair(pair, 1, _Threshold())  # type: ignore[arg-type]
+    counts = count_pair(pair, *(find_particles(p, 0.5, 1) for p in (seen.alone, seen.compared)))
     assert counts == PairCounts(
         pairs=1, specks=1, specks_gone=1, blobs=2, blobs_gone=2, arrived=1, arrived_alone=1,
         arrived_compared=1, lost=0, found=2,
@@ -431,3 +435,35 @@ def test_training_tells_what_a_reference_is_worth(tmp_path: Path) -> None:
     assert f"in between | {compared['arrived']} |" in card
     f1 = 2 * compared["arrived_compared"] / (compared["arrived"] + compared["found"])
     assert f"had arrived: particle F1 {f1:.3f} at IoU ≥ 0.3" in card
+
+
+class _Knows:
+    """A network that is as sure of particles as it is told, and less of all else that is dark."""
+
+    def __init__(self, sure: float, unsure: float) -> None:
+        self._sure, self._unsure = sure, unsure
+
+    def probability(
+        self, contrast: NDArray[np.float32], reference: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        new = contrast if reference is None else contrast - np.nan_to_num(reference)
+        dark = np.where(contrast < -0.1, np.float32(self._unsure), np.float32(0))
+        return np.asarray(np.where(new < -0.1, np.float32(self._sure), dark))
+
+
+def test_points_with_a_reference_are_chosen_by_what_other_networks_say() -> None:
+    """Each network has a threshold at which it is right: a fold is given that of the other."""
+    networks: Any = {1: _Knows(0.42, 0.37), 2: _Knows(0.92, 0.87)}
+    contrast = np.zeros((80, 80), np.float32)
+    old, new = contrast < 0, contrast < 0
+    old[10:16, 10:70:10] = old[10:16, 11:71:10] = old[10:16, 12:72:10] = True
+    new[40:46, 10:70:10] = new[40:46, 11:71:10] = new[40:46, 12:72:10] = True
+    contrast[old | new] = -0.4
+    pair = Paired("b", "a", contrast, np.where(old, np.float32(-0.4), np.float32(0)), ~(old & new),
+                  old | new, new, old & new)  # fmt: skip
+    predicted = [predict_pair(pair, fold, networks[fold]) for fold in (1, 2)]
+    assert np.unique(predicted[0].compared).tolist() == pytest.approx([0, 0.37, 0.42])
+    point, nested = compared_points(predicted, networks, 25.0, seed=0)
+    assert 0.37 < max(nested[2].threshold, nested[2].peak) <= 0.42
+    assert max(nested[1].threshold, nested[1].peak) > 0.87 or nested[1].threshold == 0.8
+    assert point == compared_points(predicted, networks, 25.0, seed=0)[0]

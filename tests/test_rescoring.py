@@ -148,7 +148,7 @@ def test_the_card_tells() -> None:
     card = load_bundle().card
     text = render_model_card(card.model_copy(update={"rescoring": BY_COMPANY}))
     assert "1.50 · logit(p) +1.20 · log(1 + c) +0.30 · log(1 + d) -5.40 is the logit of 0.5" in text
-    assert "chosen without a reference, used with one\n" in text
+    assert "; chosen and used with a reference\n" in text
     alone = render_model_card(card.model_copy(update={"rescoring": BY_COMPANY, "channels": 1}))
     assert "used where a threshold is given" in alone
     assert "once more" not in render_model_card(card.model_copy(update={"rescoring": None}))

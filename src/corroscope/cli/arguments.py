@@ -185,7 +185,7 @@ def _add_synth(parser: argparse.ArgumentParser) -> None:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="folder of images and masks")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of all runs")
-    _add_settings(parser, "epochs=80 or augmentation.pasted=2")
+    _add_settings(parser, "epochs=60 or augmentation.pasted=2")
     parser.add_argument("--architecture", help="unetpp, unet or smp:NAME")
     parser.add_argument("--encoder", help="encoder of an smp: architecture")
     parser.add_argument("--epochs", type=int, help="epochs at most")

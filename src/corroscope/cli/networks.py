@@ -192,7 +192,8 @@ def do_compare(chosen: argparse.Namespace) -> None:
 
 
 def _print_scores(metrics: dict[str, Any]) -> None:
+    width = max(map(len, metrics["scores"])) + 2
     for name, value in metrics["scores"].items():
         low, high = metrics["intervals_95"][name]
         between = "" if low is None else f"   95 %: {low:.3f} to {high:.3f}"
-        print(f"{name:20}{'undefined' if value is None else format(value, '.3f')}{between}")
+        print(f"{name:{width}}{'undefined' if value is None else format(value, '.3f')}{between}")

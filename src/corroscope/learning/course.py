@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from corroscope.learning.compared import compared_points, predict_pair
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import FINISHED, fit
@@ -20,7 +21,7 @@ from corroscope.learning.progress import Progress, read_epochs
 from corroscope.learning.settings import TrainSettings
 from corroscope.learning.side_by_side import side_by_side, threads_each
 from corroscope.report.examples import Example, draw_examples
-from corroscope.segmentation.particles import OperatingPoint
+from corroscope.segmentation.particles import OperatingPoint, find_particles
 from corroscope.segmentation.segmenter import Segmenter
 
 Tell = Callable[[Progress], object]
@@ -283,9 +284,7 @@ class Course:
         shared = all_shared[np.ix_(indices, indices)]
         metrics = judge(judged, shared, np.random.default_rng(self.settings.seed))
         if self.settings.channels > 1:
-            pairs = self._judge_pairs(judged, shared, segmenters)
-            if pairs.pairs:
-                metrics["compared"] = asdict(pairs)
+            self._judge_compared(judged, shared, segmenters, metrics)
         choice = choice_of(metrics)
         examples = [
             Example(patch.name, patch.frame, patch.mask, judged.found(number, choice))
@@ -294,29 +293,43 @@ class Course:
         draw_examples(examples, self.folder / "examples.png")
         return metrics
 
-    def _judge_pairs(
+    def _judge_compared(
         self,
         judged: Judged,
         shared: NDArray[np.bool_],
         segmenters: dict[int, Segmenter],
-    ) -> PairCounts:
-        """What a reference is worth, on surface that each network has not seen.
+        metrics: dict[str, Any],
+    ) -> None:
+        """Tell what a reference is worth, on surface that each network has not seen.
 
-        Patches of one surface are never on both sides of a split, so neither is a pair.
+        Patches of one surface are never on both sides of a split, so neither is a pair. Where
+        single frames are judged once more, the operating point is used with a reference only, so
+        it is chosen with one.
         """
         fold_of = {
             patch.name: fold for patch, fold in zip(judged.patches, judged.folds, strict=True)
         }
+        sigma_px = self.settings.background_sigma_px
+        predicted = [
+            predict_pair(pair, fold, segmenters[fold])
+            for pair in surface_pairs(self.patches, sigma_px)
+            if (fold := fold_of.get(pair.later)) is not None
+        ]
         choices = nested_choices(judged, shared)
-        pairs = surface_pairs(self.patches, self.settings.background_sigma_px)
-        return sum(
-            (
-                count_pair(pair, segmenters[fold], *choices[fold].point)
-                for pair in pairs
-                if (fold := fold_of.get(pair.later)) is not None
-            ),
-            PairCounts(),
-        )
+        points = {fold: choice.point for fold, choice in choices.items()}
+        if metrics["rescoring"] is not None:
+            point, points = compared_points(predicted, segmenters, sigma_px, self.settings.seed)
+            metrics |= point._asdict()
+        if predicted:
+            counts = (
+                count_pair(
+                    one.pair,
+                    choices[one.fold].find(one.alone, one.pair.contrast),
+                    find_particles(one.compared, *points[one.fold]),
+                )
+                for one in predicted
+            )
+            metrics["compared"] = asdict(sum(counts, PairCounts()))
 
 
 class _Share(NamedTuple):

@@ -47,6 +47,25 @@ class Choice(NamedTuple):
     point: OperatingPoint
     rescoring: Rescoring | None = None
 
+    def find(
+        self, probability: NDArray[np.float32], contrast: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        """Label particles.
+
+        Parameters
+        ----------
+        probability, contrast
+            ``(height, width)``: of a particle at each pixel; relative contrast.
+
+        Returns
+        -------
+        ndarray of int32
+            ``(height, width)``, 0 for background.
+        """
+        if self.rescoring is None:
+            return find_particles(probability, *self.point)
+        return find_rescored(probability, contrast, self.rescoring)
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -98,9 +117,9 @@ class Judged:
             ``(height, width)``.
         """
         probability = self.probabilities[number]
-        if choice.rescoring is None or self.contrasts is None:
+        if self.contrasts is None:
             return find_particles(probability, *choice.point) > 0
-        return find_rescored(probability, self.contrasts[number], choice.rescoring) > 0
+        return choice.find(probability, self.contrasts[number]) > 0
 
 
 def choose(judged: Judged, among: Sequence[int]) -> Choice:

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corroscope.learning.pairs import Paired
-from corroscope.segmentation.particles import find_particles
-from corroscope.segmentation.segmenter import Segmenter
 
 DARK_BLOB: Final = -15 / 200
 """Relative contrast of a dark blob: 15 of 200 grey levels."""
@@ -62,19 +60,16 @@ class PairCounts:
         return PairCounts(**sums)
 
 
-def count_pair(
-    pair: Paired, segmenter: Segmenter, threshold: float, min_area_px: int, peak: float = 0.0
-) -> PairCounts:
-    """Segment a frame with and without its reference and count.
+def count_pair(pair: Paired, alone: NDArray[np.int32], compared: NDArray[np.int32]) -> PairCounts:
+    """Count what was found in a frame with and without its reference.
 
     Parameters
     ----------
     pair
         Frame and reference.
-    segmenter
-        A network that compares, and that has not seen this surface.
-    threshold, min_area_px, peak
-        As in `corroscope.segmentation.particles.OperatingPoint`.
+    alone, compared
+        ``(height, width)``, labels of what a network that has not seen this surface finds
+        without the reference and with it.
 
     Returns
     -------
@@ -82,11 +77,6 @@ def count_pair(
         Of this pair. Particles that the border cuts, or that lie where the reference shows
         nothing, are left out; so are specks and blobs that touch what is ignored.
     """
-    reference = np.where(pair.covered, pair.reference, np.float32(np.nan))
-    alone, compared = (
-        find_particles(segmenter.probability(pair.contrast, given), threshold, min_area_px, peak)
-        for given in (None, reference)
-    )
     known = pair.annotated | pair.doubtful
     marked = cv2.dilate(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 

@@ -24,7 +24,7 @@ POINTS: Final = tuple(
 )
 """Operating points that are tried."""
 NEARLY: Final = 0.01
-"""How far below the highest sum of Dice and particle F1 an operating point may be."""
+"""How far below the highest sum of Dice and particle F1 what is chosen may be."""
 
 
 def count_at(
@@ -125,13 +125,17 @@ def _counts_of_patch(patch: Patch, probability: NDArray[np.float32]) -> list[Cou
     return counts
 
 
-def best_point(counts: Sequence[Sequence[Counts]]) -> tuple[float, OperatingPoint]:
+def best_point(
+    counts: Sequence[Sequence[Counts]], nearly: float = NEARLY
+) -> tuple[float, OperatingPoint]:
     """Choose one of `POINTS` by `best_of`.
 
     Parameters
     ----------
     counts
         For each patch its counts at each of `POINTS`, as from `counts_at_points`.
+    nearly
+        As for `best_of`.
 
     Returns
     -------
@@ -143,22 +147,26 @@ def best_point(counts: Sequence[Sequence[Counts]]) -> tuple[float, OperatingPoin
     pooled = (
         sum((at_points[number] for at_points in counts), Counts()) for number in range(len(POINTS))
     )
-    return best_of(zip(pooled, POINTS, strict=True))
+    return best_of(zip(pooled, POINTS, strict=True), nearly)
 
 
 _Choice = TypeVar("_Choice")
 
 
-def best_of(tried: Iterable[tuple[Counts, _Choice]]) -> tuple[float, _Choice]:
+def best_of(
+    tried: Iterable[tuple[Counts, _Choice]], nearly: float = NEARLY
+) -> tuple[float, _Choice]:
     """Choose what has a high sum of Dice and particle F1, and at which counts agree.
 
     Near its highest value the sum hardly changes, while the number of particles does: of all
-    that are within `NEARLY` of the highest, the one with the smallest count bias is taken.
+    that are nearly as good, the one with the smallest count bias is taken.
 
     Parameters
     ----------
     tried
         What can be chosen, each with the pooled counts that it gives.
+    nearly
+        How far below the highest sum that may be.
 
     Returns
     -------
@@ -181,7 +189,7 @@ def best_of(tried: Iterable[tuple[Counts, _Choice]]) -> tuple[float, _Choice]:
         value = float(np.nan_to_num(found["dice"]) + np.nan_to_num(found["particle_f1_iou30"]))
         values.append((value, abs(float(np.nan_to_num(found["count_bias"]))), choice))
     highest = max(value for value, _, _ in values)
-    good = [one for one in values if one[0] >= highest - NEARLY]
+    good = [one for one in values if one[0] >= highest - nearly]
     return highest, min(good, key=lambda one: (one[1], -one[0]))[2]
 
 

@@ -21,7 +21,7 @@ class Augmentation(BaseModel):
         description="whether crops without a reference get them in proportion to their own",
     )
     specks: float = Field(
-        0.0, ge=0, le=20, description="mean number of dark specks pasted that are no particles"
+        1.0, ge=0, le=20, description="mean number of dark specks pasted that are no particles"
     )
     resampled: Probability = Field(0.5, description="share of crops turned by any angle and scaled")
     scale: float = Field(1.25, ge=1, le=2, description="largest magnification and its inverse")
@@ -46,7 +46,7 @@ class Pairing(BaseModel):
         0.15, description="share of crops of patches that show one surface at two times"
     )
     first_unseen: Probability = Field(
-        0.0, description="share of crops of synthetic runs whose reference is not shown"
+        0.5, description="share of crops of synthetic runs whose reference is not shown"
     )
     runs: int = Field(250, ge=1, le=100_000, description="synthetic runs that pairs are taken of")
     healed: Probability = Field(0.7, description="share of particles that the reference lacks")
@@ -85,7 +85,7 @@ class TrainSettings(BaseModel):
         (8, 16, 48, 96), min_length=2, max_length=6, description="channels of each level"
     )
     dilations: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
-        (),
+        (2, 4),
         max_length=6,
         description="dilated convolutions of unetpp and unet at the coarsest level, to see farther",
     )
@@ -93,7 +93,7 @@ class TrainSettings(BaseModel):
     crop_px: int = Field(128, ge=32, le=1024, multiple_of=32, description="side of a crop")
     batch_size: int = Field(8, ge=1, le=1024, description="crops in a step")
     steps_per_epoch: int = Field(50, ge=1, description="optimiser steps between validations")
-    epochs: int = Field(80, ge=1, description="epochs at most")
+    epochs: int = Field(60, ge=1, description="epochs at most")
     patience: int = Field(20, ge=1, description="epochs without improvement before stopping")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="highest learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="weight decay of AdamW")

@@ -96,7 +96,7 @@ def render_model_card(card: Card) -> str:
     --------
     >>> from corroscope.segmentation.bundle import load_bundle
     >>> render_model_card(load_bundle().card).splitlines()[0]
-    '# Model card: reference-1'
+    '# Model card: reference-2'
     """
     sees = card.receptive_field_px
     sight = "one at a time" if card.channels == 1 else "alone or compared with a reference"
@@ -148,7 +148,7 @@ def _where_used(card: Card) -> str:
         return "" if card.rescoring is None else "; used where a threshold is given"
     if card.rescoring is None:
         return "; chosen without a reference, used with one as well"
-    return "; chosen without a reference, used with one"
+    return "; chosen and used with a reference"
 
 
 def _rescored(rescoring: Rescoring) -> str:
