@@ -88,6 +88,7 @@ ROWS: Final[dict[str, Row]] = {
     "two networks": Row(members=[BASELINE, "another seed"]),
     "two networks, eight ways": Row(members=[BASELINE, "another seed"], turned=True),
     "specks": Row({"augmentation": {"specks": 1.0}}),
+    "in company": Row({"augmentation": {"specks": 0, "in_company": True}}),
     "dilated": Row({"dilations": [2, 4]}),
     "deeper": Row({"widths": [8, 16, 32, 64, 96]}),
     "soft rims": Row({"soft_rim_px": 0.7}),

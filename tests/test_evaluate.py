@@ -63,10 +63,12 @@ def test_what_is_written(dataset: Path, tmp_path: Path) -> None:
 def test_a_bundle_with_a_peak(dataset: Path, tmp_path: Path) -> None:
     """Particles without a sure pixel are left out of counts, and everything says so."""
     shipped = load_bundle()
-    high = shipped.card.model_copy(update={"peak": 0.9, "name": "sure"})
+    high = shipped.card.model_copy(update={"peak": 0.9, "rescoring": None, "name": "sure"})
     bundle = write_bundle(tmp_path / "sure", shipped.network, high)
     metrics = corroscope.evaluate(dataset, out=tmp_path / "out", model=bundle.folder)
-    plain = corroscope.evaluate(dataset, out=tmp_path / "plain")
+    plain = corroscope.evaluate(
+        dataset, out=tmp_path / "plain", threshold=high.threshold, min_area=high.min_area_px
+    )
     found = [pd.read_csv(tmp_path / name / "particles.csv") for name in ("out", "plain")]
     sure, all_of_them = ((table["side"] == "predicted").sum() for table in found)
     assert 0 < sure < all_of_them

@@ -89,10 +89,10 @@ def test_shipped_network_tiled_equals_whole(engine: str, contrast: NDArray[np.fl
     assert card.receptive_field_px is not None
     whole = run_tiled(scaled, segmenter.engine.predict, 4096, 0, card.pooling_stride_px)
     margin = card.receptive_field_px
-    tiled = run_tiled(scaled, segmenter.engine.predict, 200, margin, card.pooling_stride_px)
+    tiled = run_tiled(scaled, segmenter.engine.predict, 296, margin, card.pooling_stride_px)
     assert whole.max() > 0.5  # something to disagree about
     assert np.abs(tiled - whole).max() <= 1e-3
-    careless = run_tiled(scaled, segmenter.engine.predict, 200, 0, card.pooling_stride_px)
+    careless = run_tiled(scaled, segmenter.engine.predict, 296, 0, card.pooling_stride_px)
     assert np.abs(careless - whole).max() > 1e-2
 
 
@@ -107,6 +107,6 @@ def test_tiled_equals_whole_on_a_real_patch(real_patches: list[Patch]) -> None:
     scaled = network_input(contrast, contrast, card.contrast_scale, card.channels)
     outputs = [
         run_tiled(scaled, segmenter.engine.predict, tile, card.receptive_field_px, 8)
-        for tile in (4096, 168)
+        for tile in (4096, 280)
     ]
     assert np.abs(outputs[0] - outputs[1]).max() <= 1e-3
