@@ -8,7 +8,7 @@ Each fold's network is judged on surface that it has not seen::
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from scipy.sparse.csgraph import connected_components
 from corroscope.frames.alignment import Aligner
 from corroscope.frames.contrast import relative_contrast
 from corroscope.frames.resampling import aligned_reference
-from corroscope.learning.compared import Predicted, compared_points, predict_pair
+from corroscope.learning.compared import compared_points, predict_compared
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.judge import Choice, Judged, nested_choices, nested_counts
 from corroscope.learning.judge_pairs import PairCounts, count_pair
-from corroscope.learning.pairs import surface_pairs
+from corroscope.learning.pairs import Paired, surface_pairs
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import read_manifest
 from corroscope.scoring.bootstrap import difference_intervals
@@ -57,21 +57,28 @@ def main() -> None:
     fold_of = {patches[i].name: n for n, (_, val) in enumerate(splits, start=1) for i in val}
     bundle = load_bundle(chosen.run / "bundle")
     sigma_px = bundle.card.background_sigma_px
-    predicted = [
-        predict_pair(pair, fold_of[pair.later], segmenters[fold_of[pair.later]])
-        for pair in surface_pairs(patches, sigma_px)
-    ]
+    index = {patch.name: number for number, patch in enumerate(patches)}
+    of_fold = np.array(alone.folds)
+
+    def pairs() -> Iterator[tuple[Paired, int]]:
+        return ((pair, fold_of[pair.later]) for pair in surface_pairs(patches, sigma_px))
+
+    def near(pair: Paired, fold: int) -> bool:
+        return bool(shared[[index[pair.later], index[pair.earlier]]][:, of_fold == fold].any())
+
     choices = nested_choices(alone, shared)
     points = {fold: choice.point for fold, choice in choices.items()}
     if bundle.card.rescoring is not None:
         seed = read_manifest(chosen.run)["settings"]["seed"]
-        _, points = compared_points(predicted, segmenters, sigma_px, seed)
-    print_pairs(patches, predicted, choices, points)
+        _, points = compared_points(pairs(), near, segmenters, sigma_px, seed)
+    print_pairs(patches, pairs(), segmenters, choices, points)
     print("Crowded synthetic runs of 512×512 px, networks of the folds; IoU ≥ 0.3")
-    print_synthetic(segmenters, points, CROWDED, range(9000, 9010))
+    print_synthetic(segmenters, choices, points, CROWDED, range(9000, 9010))
     print("Synthetic runs as made by default, 1024×1024 px, the bundle itself; IoU ≥ 0.3")
-    point = OperatingPoint(bundle.card.threshold, bundle.card.min_area_px, bundle.card.peak)
-    print_synthetic({0: Segmenter(bundle, precision="f32")}, {0: point}, {}, range(9100, 9104))
+    itself = Segmenter(bundle, precision="f32")
+    point = itself.operating_point
+    choice = Choice(point, itself.rescoring)
+    print_synthetic({0: itself}, {0: choice}, {0: point}, {}, range(9100, 9104))
 
 
 def load_folds(run: Path, folds: int) -> dict[int, Segmenter]:
@@ -125,18 +132,19 @@ def print_row(name: str, values: dict[str, float]) -> None:
 
 def print_pairs(
     patches: Sequence[Patch],
-    predicted: Sequence[Predicted],
+    pairs: Iterable[tuple[Paired, int]],
+    segmenters: dict[int, Segmenter],
     choices: dict[int, Choice],
     points: dict[int, OperatingPoint],
 ) -> None:
     """Real pairs: what was there is to go, what arrived is to stay."""
     sizes = {patch.name: patch.frame.shape for patch in patches}
     sums = {"whole patches": PairCounts(), "and parts of patches": PairCounts()}
-    for pair, fold, alone, compared in predicted:
+    for pair, fold in pairs:
         counts = count_pair(
             pair,
-            choices[fold].find(alone, pair.contrast),
-            find_particles(compared, *points[fold]),
+            choices[fold].find(segmenters[fold].probability(pair.contrast), pair.contrast),
+            find_particles(predict_compared(pair, segmenters[fold]), *points[fold]),
         )
         sums["and parts of patches"] += counts
         if pair.contrast.shape == sizes[pair.later]:
@@ -168,6 +176,7 @@ def share(part: int, whole: int) -> str:
 
 def print_synthetic(
     segmenters: dict[int, Segmenter],
+    choices: dict[int, Choice],
     points: dict[int, OperatingPoint],
     changes: dict[str, Any],
     seeds: Sequence[int],
@@ -187,13 +196,16 @@ def print_synthetic(
             drift = aligner.measure(scene.frame)
             reference = aligned_reference(first, drift.dy_px, drift.dx_px)
             alone, compared = (segmenter.probability(contrast, g) for g in (None, reference))
-            tried = {"alone": (alone, point), "compared": (compared, point)}
+            tried = {
+                "alone": choices[fold].find(alone, contrast) > 0,
+                "compared": find_particles(compared, *point) > 0,
+            }
             for threshold in THRESHOLDS:
-                tried[f"from {threshold}"] = (compared, OperatingPoint(threshold, SMALLEST_PX))
+                at = OperatingPoint(threshold, SMALLEST_PX)
+                tried[f"from {threshold}"] = find_particles(compared, *at) > 0
             # True particles that the bundle's smallest area leaves out: most are cut by the border.
             large = find_particles(scene.mask.astype(np.float32), 0.5, SMALLEST_PX) > 0
-            for name, (probability, at) in tried.items():
-                found = find_particles(probability, *at) > 0
+            for name, found in tried.items():
                 sums[name] = sums.get(name, Counts()) + count(found, scene.mask)
                 if name != "alone":
                     key = f"{name}; true ones of {SMALLEST_PX} px or more"

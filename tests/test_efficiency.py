@@ -205,7 +205,10 @@ def test_an_evaluation_that_took_a_second_look_corrects_no_run() -> None:
     remark = operating_point_remark(settings | {"rescored": True}, Segmenter())
     assert remark is not None
     point = Segmenter().operating_point
-    assert f"evaluate with --threshold {point.threshold:g} --peak {point.peak:g})." in remark
+    assert (
+        f"evaluate with --threshold {point.threshold:g} --peak {point.peak:g} --min-area 7)."
+        in remark
+    )
 
 
 def evaluation(folder: Path) -> Path:

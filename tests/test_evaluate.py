@@ -93,9 +93,7 @@ def test_a_bundle_that_judges_once_more_and_another_operating_point(
     folder = write_bundle(tmp_path / "twice", shipped.network, card).folder
     twice = corroscope.evaluate(dataset, out=tmp_path / "out", model=folder)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert (
-        "candidates of 0.3 or more judged once more by what is around them, kept from 0.5" in page
-    )
+    assert "candidates of 0.3 or more, at least 5 px, judged once more by what is around" in page
     given = corroscope.evaluate(
         dataset, out=tmp_path / "given", model=folder, threshold=threshold, peak=peak
     )
@@ -104,10 +102,11 @@ def test_a_bundle_that_judges_once_more_and_another_operating_point(
     few = corroscope.evaluate(dataset, out=tmp_path / "few", model=folder, min_area=20)
     assert few["scores"]["particle_recall"] < twice["scores"]["particle_recall"]
     said = {
-        name: json.loads((tmp_path / name / "manifest.json").read_text())["settings"]["rescored"]
+        name: json.loads((tmp_path / name / "manifest.json").read_text())["settings"]["rescoring"]
         for name in ("out", "given", "own", "few")
     }
-    assert said == {"out": True, "given": False, "own": False, "few": True}
+    told = look.model_dump(mode="json")
+    assert said == {"out": told, "given": None, "own": None, "few": told}
     with pytest.raises(SettingsError, match="threshold 1: must lie between 0 and 1"):
         corroscope.evaluate(dataset, out=tmp_path / "no", threshold=1)
     assert not (tmp_path / "no").exists()

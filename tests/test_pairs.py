@@ -1,5 +1,6 @@
 """Frames with a reference: pseudo-pairs, pairs that were really taken, what a network is shown."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 import corroscope
 from corroscope.errors import DatasetError, FrameError, SettingsError
 from corroscope.frames.contrast import relative_contrast
-from corroscope.learning.compared import compared_points, predict_pair
+from corroscope.learning import compared, course
+from corroscope.learning.compared import compared_points, predict_compared
 from corroscope.learning.crops import Crops
 from corroscope.learning.dataset import Patch, read_dataset
+from corroscope.learning.judge import judge
 from corroscope.learning.judge_pairs import PairCounts, count_pair
 from corroscope.learning.losses import LossWeights, segmentation_loss
 from corroscope.learning.pairs import (
@@ -29,7 +32,7 @@ from corroscope.learning.paste import RIM_PX, Sprite
 from corroscope.learning.pseudo import IGNORED, heal, pseudo_pair, second_take
 from corroscope.learning.settings import Augmentation, Pairing, TrainSettings, make_settings
 from corroscope.segmentation.inputs import network_input
-from corroscope.segmentation.particles import find_particles
+from corroscope.segmentation.particles import OperatingPoint, find_particles
 from corroscope.segmentation.segmenter import Segmenter
 from corroscope.synthesis.patches import draw_pair
 from corroscope.synthesis.settings import make_synth_settings
@@ -396,8 +399,9 @@ def test_counts_of_a_pair() -> None:
     doubtful = contrast > 0
     doubtful[70:72, 40:42] = True
     pair = Paired("b", "a", contrast, reference, covered, annotated, arrived, doubtful)
-    seen = predict_pair(pair, 1, _Threshold())  # type: ignore[arg-type]
-    counts = count_pair(pair, *(find_particles(p, 0.5, 1) for p in (seen.alone, seen.compared)))
+    network: Any = _Threshold()
+    seen = (network.probability(pair.contrast, None), predict_compared(pair, network))
+    counts = count_pair(pair, *(find_particles(p, 0.5, 1) for p in seen))
     assert counts == PairCounts(
         pairs=1, specks=1, specks_gone=1, blobs=2, blobs_gone=2, arrived=1, arrived_alone=1,
         arrived_compared=1, lost=0, found=2,
@@ -405,7 +409,15 @@ def test_counts_of_a_pair() -> None:
     assert (counts + counts).arrived == 2
 
 
-def test_training_tells_what_a_reference_is_worth(tmp_path: Path) -> None:
+QUICK = {
+    "widths": (4, 6), "crop_px": 32, "batch_size": 2, "steps_per_epoch": 2, "epochs": 1, "folds": 2,
+    "pairing": {"runs": 1},
+}  # fmt: skip
+
+
+@pytest.fixture
+def seen_twice(tmp_path: Path) -> Path:
+    """Four places, each at two times."""
     folder = tmp_path / "dataset"
     folder.mkdir()
     rows = ["image,y0_px,x0_px,time_s"]
@@ -419,22 +431,58 @@ def test_training_tells_what_a_reference_is_worth(tmp_path: Path) -> None:
             cv2.imwrite(str(folder / f"{name}_mask.png"), scene.mask.astype(np.uint8) * 255)
             rows.append(f"{name}.png,{1000 * number},0,{time}")
     (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_training_tells_what_a_reference_is_worth(seen_twice: Path, tmp_path: Path) -> None:
     bundle = corroscope.train(
-        folder,
-        out=tmp_path / "runs",
-        settings=make_settings(
-            {"widths": (4, 6), "crop_px": 32, "batch_size": 2, "steps_per_epoch": 2, "epochs": 1,
-             "folds": 2, "pairing": {"runs": 1}}
-        ),
-        cross_validate=True,
-    )  # fmt: skip
-    compared = bundle.card.metrics["compared"]
-    assert compared["pairs"] == 4
-    assert compared["arrived"] > 10
+        seen_twice, out=tmp_path / "runs", settings=make_settings(QUICK), cross_validate=True
+    )
+    told = bundle.card.metrics["compared"]
+    assert told["pairs"] == 4
+    assert told["arrived"] > 10
     card = (bundle.folder / "MODEL_CARD.md").read_text()
-    assert f"in between | {compared['arrived']} |" in card
-    f1 = 2 * compared["arrived_compared"] / (compared["arrived"] + compared["found"])
+    assert f"in between | {told['arrived']} |" in card
+    f1 = 2 * told["arrived_compared"] / (told["arrived"] + told["found"])
     assert f"had arrived: particle F1 {f1:.3f} at IoU ≥ 0.3" in card
+
+
+@pytest.mark.parametrize("pairs", [4, 0])
+def test_where_single_frames_are_judged_once_more_the_point_is_chosen_with_a_reference(
+    seen_twice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: int
+) -> None:
+    look = {
+        "threshold": 0.3, "min_area_px": 5, "reach_px": 100, "sure": 0.5, "pit_contrast": -0.15,
+        "pit_px": 9, "weights": [1.5, 1.2, 0.4], "intercept": -4.0, "decision": 0.5,
+    }  # fmt: skip
+    asked: list[tuple[int, int]] = []
+
+    def judged(*given: Any) -> dict[str, Any]:
+        return judge(*given) | {"threshold": 0.6, "rescoring": look}
+
+    def points(
+        found: Iterable[tuple[Paired, int]], near: Callable[[Paired, int], bool], *_: Any
+    ) -> tuple[OperatingPoint, dict[int, OperatingPoint]]:
+        for pair, fold in found:
+            asked.append((fold, 3 - fold))
+            assert near(pair, fold)
+            assert not near(pair, 3 - fold)
+        return OperatingPoint(0.33, 3, 0.4), dict.fromkeys((1, 2), OperatingPoint(0.33, 3, 0.4))
+
+    monkeypatch.setattr(course, "judge", judged)
+    monkeypatch.setattr(course, "compared_points", points)
+    if pairs == 0:
+        (seen_twice / "index.csv").unlink()
+    card = corroscope.train(
+        seen_twice, out=tmp_path / "runs", settings=make_settings(QUICK), cross_validate=True
+    ).card
+    assert card.rescoring is not None
+    assert card.rescoring.model_dump(mode="json") == look
+    assert len(asked) == pairs
+    assert (card.threshold, card.min_area_px, card.peak)[:: 1 if pairs else 3] == (
+        (0.33, 3, 0.4) if pairs else (0.6,)
+    )
+    assert card.metrics.get("compared", {"pairs": 0})["pairs"] == pairs
 
 
 class _Knows:
@@ -451,7 +499,9 @@ class _Knows:
         return np.asarray(np.where(new < -0.1, np.float32(self._sure), dark))
 
 
-def test_points_with_a_reference_are_chosen_by_what_other_networks_say() -> None:
+def test_a_point_with_a_reference_is_chosen_by_pairs_of_other_surface(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Each network has a threshold at which it is right: a fold is given that of the other."""
     networks: Any = {1: _Knows(0.42, 0.37), 2: _Knows(0.92, 0.87)}
     contrast = np.zeros((80, 80), np.float32)
@@ -461,9 +511,39 @@ def test_points_with_a_reference_are_chosen_by_what_other_networks_say() -> None
     contrast[old | new] = -0.4
     pair = Paired("b", "a", contrast, np.where(old, np.float32(-0.4), np.float32(0)), ~(old & new),
                   old | new, new, old & new)  # fmt: skip
-    predicted = [predict_pair(pair, fold, networks[fold]) for fold in (1, 2)]
-    assert np.unique(predicted[0].compared).tolist() == pytest.approx([0, 0.37, 0.42])
-    point, nested = compared_points(predicted, networks, 25.0, seed=0)
-    assert 0.37 < max(nested[2].threshold, nested[2].peak) <= 0.42
-    assert max(nested[1].threshold, nested[1].peak) > 0.87 or nested[1].threshold == 0.8
-    assert point == compared_points(predicted, networks, 25.0, seed=0)[0]
+    assert np.unique(predict_compared(pair, networks[1])).tolist() == pytest.approx([0, 0.37, 0.42])
+    both = [(pair, 1), (pair._replace(later="c"), 2)]
+    monkeypatch.setattr(compared, "HELD_OUT", 0)
+
+    def near(one: Paired, fold: int) -> bool:
+        return (one.later == "b") == (fold == 1)
+
+    point, nested = compared_points(both, near, networks, 25.0, seed=0)
+    assert (nested[2].threshold, nested[1].peak) == (0.4, 0.9)
+    assert point in (nested[1], nested[2])
+    free = compared_points(both, lambda *_: False, networks, 25.0, seed=0)[1]
+    assert free == {1: point, 2: point}
+
+
+def test_synthetic_pairs_have_a_say_and_are_of_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are drawn with the next seed, and networks look at them in turn."""
+    asked: list[tuple[int, int]] = []
+    looked: list[int] = []
+
+    def drawn(number: int, sigma_px: float, seed: int) -> list[Paired]:
+        asked.append((number, seed))
+        return synthetic_pairs(3, sigma_px, seed)
+
+    class Telling(_Knows):
+        def probability(
+            self, contrast: NDArray[np.float32], reference: NDArray[np.float32] | None
+        ) -> NDArray[np.float32]:
+            looked.append(round(100 * self._sure))
+            return super().probability(contrast, reference)
+
+    monkeypatch.setattr(compared, "synthetic_pairs", drawn)
+    networks: Any = {1: Telling(0.42, 0.37), 2: Telling(0.92, 0.87)}
+    point, nested = compared_points([], lambda *_: True, networks, 25.0, seed=6)
+    assert asked == [(compared.HELD_OUT, 7)]
+    assert looked == [42, 92, 42]
+    assert nested == {1: point, 2: point}

@@ -23,6 +23,7 @@ BY_COMPANY = Rescoring(
     weights=(1.5, 1.2, 0.3), intercept=-5.4, decision=0.5,
 )  # fmt: skip
 FLAT = np.zeros((240, 280), np.float32)
+APART = np.eye(16, dtype=bool)
 
 
 def scattered(rng: np.random.Generator, size: int = 240) -> NDArray[np.float32]:
@@ -151,7 +152,8 @@ def test_the_card_tells() -> None:
     assert "; chosen and used with a reference\n" in text
     alone = render_model_card(card.model_copy(update={"rescoring": BY_COMPANY, "channels": 1}))
     assert "used where a threshold is given" in alone
-    assert "once more" not in render_model_card(card.model_copy(update={"rescoring": None}))
+    without = render_model_card(card.model_copy(update={"rescoring": None}))
+    assert "- Without a reference, candidates" not in without
 
 
 # Fitting
@@ -188,8 +190,7 @@ def looks_of(judged: Judged) -> Looks:
 
 def test_company_is_used_where_it_tells(rng: np.random.Generator) -> None:
     judged = crowds(rng, telling=True)
-    apart = np.eye(16, dtype=bool)
-    metrics = judge(judged, apart, np.random.default_rng(0))
+    metrics = judge(judged, APART, np.random.default_rng(0))
     plain = best_point(judged.counts_at_points)[0]
     found = metrics["scores"]["dice"] + metrics["scores"]["particle_f1_iou30"]
     assert found > 1.97 > plain + 0.05  # even though it was chosen on other patches
@@ -197,25 +198,24 @@ def test_company_is_used_where_it_tells(rng: np.random.Generator) -> None:
     assert rescoring is not None
     assert rescoring.weights[1] > 0.5
     assert metrics["rescoring"] == rescoring.model_dump()
-    assert all(choice.rescoring for choice in nested_choices(judged, apart).values())
+    assert all(choice.rescoring for choice in nested_choices(judged, APART).values())
 
 
 def test_company_is_not_used_where_it_tells_nothing(rng: np.random.Generator) -> None:
     judged = crowds(rng, telling=False)
-    metrics = judge(judged, np.eye(16, dtype=bool), np.random.default_rng(0))
+    metrics = judge(judged, APART, np.random.default_rng(0))
     assert metrics["rescoring"] is None
     assert choice_of(metrics) == Choice(choice_of(metrics).point)
 
 
 def test_a_patch_has_no_say_in_how_it_is_judged(rng: np.random.Generator) -> None:
     judged = crowds(rng, telling=True)
-    apart = np.eye(16, dtype=bool)
-    before = nested_choices(judged, apart)
+    before = nested_choices(judged, APART)
     other = [
         replace(patch, mask=rng.random(patch.mask.shape) > 0.5) if fold == 2 else patch
         for patch, fold in zip(judged.patches, judged.folds, strict=True)
     ]
-    after = nested_choices(replace(judged, patches=other), apart)
+    after = nested_choices(replace(judged, patches=other), APART)
     assert [fold for fold in before if before[fold] == after[fold]] == [2]
 
 
@@ -227,7 +227,10 @@ def test_what_is_ignored_is_not_learnt_from(rng: np.random.Generator) -> None:
     wrong = [replace(patch, mask=patch.mask ^ hidden, ignored=hidden) for patch in judged.patches]
     chosen = [
         choose_rescoring(
-            look_at(patches, judged.probabilities, [FLAT[:224, :224]] * 16), judged.folds, range(16)
+            look_at(patches, judged.probabilities, [FLAT[:224, :224]] * 16),
+            judged.folds,
+            APART,
+            range(16),
         )
         for patches in (unknown, wrong)
     ]
@@ -238,18 +241,18 @@ def test_what_is_ignored_is_not_learnt_from(rng: np.random.Generator) -> None:
 def test_without_folds_or_without_both_kinds_there_is_none(rng: np.random.Generator) -> None:
     judged = crowds(rng, telling=True)
     looks = looks_of(judged)
-    assert choose_rescoring(looks, judged.folds, range(4)) is None
-    assert choose_rescoring(looks, judged.folds, range(6)) is not None
+    assert choose_rescoring(looks, judged.folds, APART, range(4)) is None
+    assert choose_rescoring(looks, judged.folds, APART, range(6)) is not None
     right = [replace(patch, mask=patch.mask | (p > 0)) for patch, p in
              zip(judged.patches, judged.probabilities, strict=True)]  # fmt: skip
     looks = looks_of(replace(judged, patches=right))
-    assert choose_rescoring(looks, judged.folds, range(16)) is None
-    assert choose(replace(judged, patches=right), range(16)).rescoring is None
+    assert choose_rescoring(looks, judged.folds, APART, range(16)) is None
+    assert choose(replace(judged, patches=right), APART, range(16)).rescoring is None
 
 
 def test_looks_count_as_the_segmenter_finds(rng: np.random.Generator) -> None:
     judged = crowds(rng, telling=True)
-    chosen = choose_rescoring(looks_of(judged), judged.folds, range(16))
+    chosen = choose_rescoring(looks_of(judged), judged.folds, APART, range(16))
     assert chosen is not None
     choice = Choice(OperatingPoint(0.5, 1), chosen[1])
     found = [count(judged.found(k, choice), patch.mask) for k, patch in enumerate(judged.patches)]

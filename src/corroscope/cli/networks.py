@@ -67,7 +67,7 @@ class _Curves:
             self._drawn = ""
         if self._running:
             first, *others = [self._running[fit] for fit in sorted(self._running)]
-            below = [_drawn(other, width, 2) for other in others[: height // 2]]
+            below = [_drawn(other, width, 2) for other in others[: (height - 1) // 2]]
             text = "\n".join([_drawn(first, width, height - len(below)), *below])
             self._print(redrawn(text, self._drawn))
             self._drawn = text

@@ -1,8 +1,8 @@
 """How a bundle finds particles where there is a reference: chosen where networks saw nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import cycle
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from corroscope.learning.dataset import Patch
 from corroscope.learning.operating_points import best_point, counts_at_points
 from corroscope.learning.pairs import Paired, synthetic_pairs
+from corroscope.scoring.counts import Counts
 from corroscope.segmentation.particles import OperatingPoint
 from corroscope.segmentation.segmenter import Segmenter
 
@@ -17,49 +18,28 @@ HELD_OUT: Final = 60
 """Synthetic pairs that no network has learnt from: about as many particles as real pairs have."""
 
 
-class Predicted(NamedTuple):
-    """A pair, and what a network says of it that has not seen its surface.
-
-    Attributes
-    ----------
-    pair
-        Frame and reference.
-    fold
-        Number of the network.
-    alone, compared
-        ``(height, width)``, probabilities without the reference and with it.
-    """
-
-    pair: Paired
-    fold: int
-    alone: NDArray[np.float32]
-    compared: NDArray[np.float32]
-
-
-def predict_pair(pair: Paired, fold: int, segmenter: Segmenter) -> Predicted:
-    """Let a network look at a frame with and without its reference.
+def predict_compared(pair: Paired, segmenter: Segmenter) -> NDArray[np.float32]:
+    """Let a network look at a frame with its reference.
 
     Parameters
     ----------
     pair
         Frame and reference.
-    fold
-        Number of the network.
     segmenter
-        The network, which compares.
+        A network that compares.
 
     Returns
     -------
-    Predicted
-        Both.
+    ndarray of float32
+        ``(height, width)``, probability of a particle.
     """
     reference = np.where(pair.covered, pair.reference, np.float32(np.nan))
-    alone, compared = (segmenter.probability(pair.contrast, given) for given in (None, reference))
-    return Predicted(pair, fold, alone, compared)
+    return segmenter.probability(pair.contrast, reference)
 
 
 def compared_points(
-    predicted: Sequence[Predicted],
+    pairs: Iterable[tuple[Paired, int]],
+    near: Callable[[Paired, int], bool],
     segmenters: Mapping[int, Segmenter],
     background_sigma_px: float,
     seed: int,
@@ -72,41 +52,44 @@ def compared_points(
 
     Parameters
     ----------
-    predicted
-        Real pairs.
+    pairs
+        Real pairs, each with the number of a network that has not seen its surface.
+    near
+        Whether a pair shares surface with the patches of a fold.
     segmenters
         The network of each fold, which look at synthetic pairs in turn.
     background_sigma_px
         SD of the Gaussian background that contrast is relative to.
     seed
-        Of the training; synthetic pairs are of another one.
+        Of the training; synthetic pairs are of the next one.
 
     Returns
     -------
     point : OperatingPoint
         With the highest sum of Dice and particle F1 on all pairs.
     nested : dict of int to OperatingPoint
-        For each fold the one chosen on pairs of the others.
+        For each fold the same, without pairs that share surface with it.
     """
     synthetic = synthetic_pairs(HELD_OUT, background_sigma_px, seed + 1)
-    pairs = [
-        *predicted,
-        *(
-            predict_pair(pair, fold, segmenters[fold])
-            for pair, fold in zip(synthetic, cycle(sorted(segmenters)), strict=False)
-        ),
-    ]
-    counts = counts_at_points([_as_patch(one.pair) for one in pairs], [p.compared for p in pairs])
+    always = []
+    for pair, fold in zip(synthetic, cycle(sorted(segmenters)), strict=False):
+        always += _counted(pair, segmenters[fold])
+    real = []
+    allowed: dict[int, list[int]] = {fold: [] for fold in segmenters}
+    for number, (pair, fold) in enumerate(pairs):
+        real += _counted(pair, segmenters[fold])
+        for other, numbers in allowed.items():
+            if not near(pair, other):
+                numbers.append(number)
     nested = {
-        fold: best_point(
-            [c for c, one in zip(counts, pairs, strict=True) if one.fold != fold], nearly=0
-        )[1]
-        for fold in segmenters
+        fold: best_point([*always, *(real[i] for i in numbers)], nearly=0)[1]
+        for fold, numbers in allowed.items()
     }
-    return best_point(counts, nearly=0)[1], nested
+    return best_point([*always, *real], nearly=0)[1], nested
 
 
-def _as_patch(pair: Paired) -> Patch:
-    """Particles that have arrived, as if they were what is annotated."""
+def _counted(pair: Paired, segmenter: Segmenter) -> list[list[Counts]]:
+    """Count particles that have arrived, as if they were what is annotated, at all points."""
     ignored = pair.doubtful | ~pair.covered
-    return Patch(pair.later, pair.contrast, pair.arrived & ~ignored, ignored=ignored)
+    patch = Patch(pair.later, pair.contrast, pair.arrived & ~ignored, ignored=ignored)
+    return counts_at_points([patch], [predict_compared(pair, segmenter)])

@@ -1,6 +1,6 @@
 """The fits of one training: one that is validated, or one for each fold and one on all patches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from corroscope.learning.compared import compared_points, predict_pair
+from corroscope.learning.compared import compared_points, predict_compared
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.export import export_bundle
 from corroscope.learning.fit import FINISHED, fit
@@ -300,36 +300,42 @@ class Course:
         segmenters: dict[int, Segmenter],
         metrics: dict[str, Any],
     ) -> None:
-        """Tell what a reference is worth, on surface that each network has not seen.
+        """Add to the metrics what a reference is worth, on surface that each network has not seen.
 
         Patches of one surface are never on both sides of a split, so neither is a pair. Where
-        single frames are judged once more, the operating point is used with a reference only, so
-        it is chosen with one.
+        single frames are judged once more, the operating point is used with a reference only: then
+        it is chosen anew, with one.
         """
-        fold_of = {
-            patch.name: fold for patch, fold in zip(judged.patches, judged.folds, strict=True)
-        }
+        index = {patch.name: number for number, patch in enumerate(judged.patches)}
         sigma_px = self.settings.background_sigma_px
-        predicted = [
-            predict_pair(pair, fold, segmenters[fold])
-            for pair in surface_pairs(self.patches, sigma_px)
-            if (fold := fold_of.get(pair.later)) is not None
-        ]
+
+        def pairs() -> Iterator[tuple[Paired, int]]:
+            for pair in surface_pairs(self.patches, sigma_px):
+                if pair.later in index:
+                    yield pair, judged.folds[index[pair.later]]
+
+        def near(pair: Paired, fold: int) -> bool:
+            of_fold = np.array(judged.folds) == fold
+            named = [index[name] for name in (pair.later, pair.earlier) if name in index]
+            return bool(shared[named][:, of_fold].any())
+
         choices = nested_choices(judged, shared)
         points = {fold: choice.point for fold, choice in choices.items()}
+        if next(pairs(), None) is None:
+            return
         if metrics["rescoring"] is not None:
-            point, points = compared_points(predicted, segmenters, sigma_px, self.settings.seed)
+            point, points = compared_points(pairs(), near, segmenters, sigma_px, self.settings.seed)
             metrics |= point._asdict()
-        if predicted:
-            counts = (
-                count_pair(
-                    one.pair,
-                    choices[one.fold].find(one.alone, one.pair.contrast),
-                    find_particles(one.compared, *points[one.fold]),
-                )
-                for one in predicted
+        total = PairCounts()
+        for pair, fold in pairs():
+            alone = segmenters[fold].probability(pair.contrast)
+            compared = predict_compared(pair, segmenters[fold])
+            total += count_pair(
+                pair,
+                choices[fold].find(alone, pair.contrast),
+                find_particles(compared, *points[fold]),
             )
-            metrics["compared"] = asdict(sum(counts, PairCounts()))
+        metrics["compared"] = asdict(total)
 
 
 class _Share(NamedTuple):
@@ -363,7 +369,7 @@ class _Follower:
         self._told = dict.fromkeys((fold.number for fold in folds), -1)
 
     def __call__(self) -> None:
-        """Tell of each network that has begun or ended an epoch since the last time."""
+        """Tell of each network that has ended epochs since the last time; at first, of all."""
         if self._progress is None:
             return
         for fold in self._folds:

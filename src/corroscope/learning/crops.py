@@ -237,19 +237,24 @@ def _contrast(
 
 
 def _company(patches: Sequence[Patch]) -> NDArray[np.float64]:
-    """Particles of each patch over their mean number, up to a bound.
+    """Particles for each pixel of a patch over those of all, up to a bound.
 
     Where there are few, a dark speck is more likely an old one. Particles pasted whatever there is
     would teach that this tells nothing.
     """
-    numbers = np.array(
+    numbers = np.array([_particles(patch) for patch in patches], np.float64)
+    areas = np.array(
         [
-            cv2.connectedComponents(patch.mask.astype(np.uint8), connectivity=8)[0] - 1
+            patch.mask.size - (0 if patch.ignored is None else patch.ignored.sum())
             for patch in patches
-        ],
-        np.float64,
+        ]
     )
-    return np.asarray(np.minimum(numbers / max(numbers.mean(), 1e-9), _MOST_COMPANY))
+    usual = max(numbers.sum(), 1) / max(areas.sum(), 1)
+    return np.asarray(np.minimum(numbers / np.maximum(areas, 1) / usual, _MOST_COMPANY))
+
+
+def _particles(patch: Patch) -> int:
+    return int(cv2.connectedComponents(patch.mask.astype(np.uint8), connectivity=8)[0]) - 1
 
 
 def _far_from_ignored(patch: Patch) -> NDArray[np.bool_]:

@@ -63,7 +63,7 @@ def evaluate(
         Average over the eight ways in which a frame can lie, at eight times the cost.
     threshold, min_area, peak
         As in `corroscope.segment`. With the bundle's own ``threshold`` and ``peak`` given, patches
-        are judged as the frames of a run are found, which are not judged once more.
+        are judged at the operating point of a run, though without its reference.
 
     Returns
     -------
@@ -112,10 +112,7 @@ def evaluate(
             "device": segmenter.engine.device,
             "precision": segmenter.engine.precision,
             "tta": tta,
-            "threshold": segmenter.threshold,
-            "min_area_px": segmenter.min_area_px,
-            "peak": segmenter.peak,
-            "rescored": segmenter.rescoring is not None,
+            **segmenter.asked(compared=False),
         },
     }
     page = picture(found, metrics, manifest)

@@ -122,7 +122,7 @@ class Judged:
         return choice.find(probability, self.contrasts[number]) > 0
 
 
-def choose(judged: Judged, among: Sequence[int]) -> Choice:
+def choose(judged: Judged, shared: NDArray[np.bool_], among: Sequence[int]) -> Choice:
     """Choose how particles are found.
 
     Candidates are judged once more only where that raises the sum of Dice and particle F1 by more
@@ -130,8 +130,8 @@ def choose(judged: Judged, among: Sequence[int]) -> Choice:
 
     Parameters
     ----------
-    judged
-        Patches with their predictions.
+    judged, shared
+        As for `nested_choices`.
     among
         Indices of those to choose by.
 
@@ -142,7 +142,7 @@ def choose(judged: Judged, among: Sequence[int]) -> Choice:
     """
     highest, point = best_point([judged.counts_at_points[i] for i in among])
     looks = judged.looks
-    rescored = None if looks is None else choose_rescoring(looks, judged.folds, among)
+    rescored = None if looks is None else choose_rescoring(looks, judged.folds, shared, among)
     if rescored is None or rescored[0] <= highest + NEARLY:
         return Choice(point)
     return Choice(point, rescored[1])
@@ -171,7 +171,7 @@ def nested_choices(judged: Judged, shared: NDArray[np.bool_]) -> dict[int, Choic
     for fold in folds:
         in_fold = np.array([f == fold for f in judged.folds])
         others = np.flatnonzero(~shared[in_fold].any(axis=0)).tolist()
-        choices[fold] = choose(judged, others) if others else Choice(UNCHOSEN)
+        choices[fold] = choose(judged, shared, others) if others else Choice(UNCHOSEN)
     return choices
 
 
@@ -216,19 +216,24 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
     -------
     dict
         ``threshold``, ``min_area_px``, ``peak`` and ``rescoring`` (None where it is worth
-        nothing) chosen on all; ``scores`` and ``intervals_95``; ``calibration_error``, the
-        expected calibration error near objects; ``patches`` and ``surfaces`` (their numbers);
-        and how it was done in ``method``.
+        nothing, or was in half of the folds) chosen on all; ``scores`` and ``intervals_95``;
+        ``calibration_error``, the expected calibration error near objects; ``patches`` and
+        ``surfaces`` (their numbers); and how it was done in ``method``.
     """
-    point, rescoring = choose(judged, range(len(judged.patches)))
+    point, rescoring = choose(judged, shared, range(len(judged.patches)))
     folds = set(judged.folds)
+    twice = sum(choice.rescoring is not None for choice in nested_choices(judged, shared).values())
+    if 2 * twice <= len(folds):
+        rescoring = None  # the scores would be those of something else
     counts = nested_counts(judged, shared)
     clusters = clusters_of(shared)
     if len(folds) > 1:
         method = (
-            f"{len(folds)} folds, each judged by a network and an operating point (or a "
-            "rescoring) that were chosen on other surface"
+            f"{len(folds)} folds, each judged by a network and an operating point that were "
+            "chosen on other surface"
         )
+        if twice:
+            method += f"; in {twice} of them candidates were judged once more, as fitted there"
     else:
         method = "patches on surface not used for training, at threshold 0.5"
     return {

@@ -75,7 +75,9 @@ def measure(patches: Sequence[Patch], segmenter: Segmenter) -> Measured:
         probability = segmenter.probability(contrast)
         sides = (patch.mask, patch.ignored)
         labels = segmenter.find(probability, contrast, compared=False)
-        more = find_particles(probability, CANDIDATE_THRESHOLD, segmenter.min_area_px)
+        more = find_particles(
+            probability, CANDIDATE_THRESHOLD, segmenter.asked(compared=False)["min_area_px"]
+        )
         counts.append(count(labels > 0, *sides))
         pixels.append(histograms(probability, *sides))
         calibration.append(reliability(probability, *sides))

@@ -120,18 +120,20 @@ def picture(
 
 
 def _lead(found: Judgement, metrics: Mapping[str, Any]) -> list[str]:
-    card, point = found.bundle.card, found.segmenter.operating_point
-    at_least = f"at least {point.min_area_px}"
-    if point.peak > point.threshold:
-        at_least = f"{point.peak:g} or more in one pixel, and {at_least}"
-    how = f"at a probability of {point.threshold:g} or more, {at_least} px"
-    rescoring = found.segmenter.rescoring
-    if rescoring is not None:
+    card, asked = found.bundle.card, found.segmenter.asked(compared=False)
+    least = f"at least {asked['min_area_px']} px"
+    if found.segmenter.rescoring is not None:
         how = (
-            f"candidates of {rescoring.threshold:g} or more judged once more by what is around "
-            f"them, "
-            f"kept from {rescoring.decision:g}"
+            f"candidates of {asked['threshold']:g} or more, {least}, judged once more by what is "
+            f"around them and kept from {found.segmenter.rescoring.decision:g}"
         )
+    elif asked["peak"] > asked["threshold"]:
+        how = (
+            f"at a probability of {asked['threshold']:g} or more, {asked['peak']:g} or more in one "
+            f"pixel, and {least}"
+        )
+    else:
+        how = f"at a probability of {asked['threshold']:g} or more, {least}"
     return [
         f"{card.name} ({card.parameters:,} weights) on {metrics['patches']} patches of "
         f"{metrics['surfaces']} separate pieces of surface, {how}.",

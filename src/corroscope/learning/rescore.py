@@ -146,12 +146,12 @@ def _candidacy(threshold: float) -> Candidacy:
 
 
 def choose_rescoring(
-    looks: Looks, folds: Sequence[int], among: Sequence[int]
+    looks: Looks, folds: Sequence[int], shared: NDArray[np.bool_], among: Sequence[int]
 ) -> tuple[float, Rescoring] | None:
     """Fit the weights, and choose threshold and decision by `best_of`.
 
-    Threshold and decision are chosen by what regressions say of folds that they were not fitted
-    on; the regression of the threshold that is chosen is then fitted on all.
+    Threshold and decision are chosen by what regressions say of folds with which they share no
+    surface; the regression of the threshold that is chosen is then fitted on all.
 
     Parameters
     ----------
@@ -159,6 +159,8 @@ def choose_rescoring(
         Of all patches.
     folds
         For each patch the number of its fold.
+    shared
+        ``(n, n)``, which of the patches share surface.
     among
         Indices of the patches to choose by.
 
@@ -167,8 +169,8 @@ def choose_rescoring(
     highest : float
         The highest sum of Dice and particle F1.
     rescoring : Rescoring
-        What is chosen. None instead of both where there are fewer than two folds, or without one
-        of them nothing right or nothing wrong is left.
+        What is chosen. None instead of both where there are fewer than two folds, or at each
+        threshold some regression has nothing right or nothing wrong to be fitted on.
     """
     numbers = sorted({folds[i] for i in among})
     if len(numbers) < 2:
@@ -177,18 +179,22 @@ def choose_rescoring(
     for threshold, at_threshold in looks.items():
         likely: list[tuple[Look, NDArray[np.float64]]] = []
         for number in numbers:
-            fitted = _fit([at_threshold[i] for i in among if folds[i] != number])
+            inside = [i for i in among if folds[i] == number]
+            near = np.any(shared[inside], axis=0, keepdims=True)[0]
+            fitted = _fit([at_threshold[i] for i in among if folds[i] != number and not near[i]])
             if fitted is None:
-                return None
-            judged = [at_threshold[i] for i in among if folds[i] == number]
-            likely += [(look, fitted.likely(look)) for look in judged]
-        tried += [
-            (
-                sum((look.count(p >= decision) for look, p in likely), Counts()),
-                (threshold, decision),
-            )
-            for decision in DECISIONS
-        ]
+                break
+            likely += [(at_threshold[i], fitted.likely(at_threshold[i])) for i in inside]
+        else:
+            tried += [
+                (
+                    sum((look.count(p >= decision) for look, p in likely), Counts()),
+                    (threshold, decision),
+                )
+                for decision in DECISIONS
+            ]
+    if not tried:
+        return None
     highest, (threshold, decision) = best_of(tried)
     fitted = _fit([looks[threshold][i] for i in among])
     assert fitted is not None, "without one of the folds there was enough to fit"
@@ -202,6 +208,8 @@ def choose_rescoring(
 
 def _fit(looks: Sequence[Look]) -> _Fitted | None:
     """Fit which candidates are right; None where all or none are."""
+    if not looks:
+        return None
     features = np.concatenate([look.candidates.features[look.known] for look in looks])
     right = np.concatenate([look.right[look.known] for look in looks])
     if right.all() or not right.any():

@@ -18,7 +18,7 @@ class Augmentation(BaseModel):
     pasted: float = Field(2.0, ge=0, le=20, description="mean number of particles pasted in a crop")
     in_company: bool = Field(
         False,
-        description="whether crops without a reference get them in proportion to their own",
+        description="whether crops without a reference get them in proportion to the patch's own",
     )
     specks: float = Field(
         1.0, ge=0, le=20, description="mean number of dark specks pasted that are no particles"

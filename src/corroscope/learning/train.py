@@ -81,8 +81,9 @@ def train(
     progress
         Called when the training of a network begins and after each of its epochs, with
         `corroscope.learning.progress.Progress`. With several devices it is called in another
-        process, so it must be one that can be sent there (no lambda). Several workers are
-        looked at once a second, and networks take turns.
+        process, so it must be one that can be sent there (no lambda). With several workers it is
+        called about once a second for each network that has gone on, and first for all, those that
+        wait included; epochs in between may be passed over.
 
     Returns
     -------

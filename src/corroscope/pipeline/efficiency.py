@@ -97,7 +97,8 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
     if settings["rescored"]:
         other.append(
             "a second look at single frames, which a run does not take (evaluate with --threshold "
-            f"{segmenter.threshold:g} --peak {segmenter.peak:g})"
+            f"{segmenter.threshold:g} --peak {segmenter.peak:g} --min-area "
+            f"{segmenter.min_area_px})"
         )
     if not other:
         return None
@@ -145,7 +146,7 @@ def _read_evaluation(folder: Path) -> tuple[Efficiency, dict[str, Any]]:
         }
         # Evaluations from before there were peaks dropped nothing for want of one.
         settings["peak"] = manifest["settings"].get("peak", 0.0)
-        settings["rescored"] = manifest["settings"].get("rescored", False)
+        settings["rescored"] = manifest["settings"].get("rescoring") is not None
         settings["network_sha256"] = manifest["bundle"]["network_sha256"]
         judged = judged.astype({"area_px": "float64", "matched_iou_30": "bool"})
         judged = judged.merge(images, on="image", how="inner", validate="many_to_one")

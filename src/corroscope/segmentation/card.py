@@ -159,9 +159,10 @@ def _rescored(rescoring: Rescoring) -> str:
         f"{probability:.2f} · logit(p) {company:+.2f} · log(1 + c) {pit:+.2f} · log(1 + d) "
         f"{rescoring.intercept:+.2f} is the logit of {rescoring.decision:g} or more; p is the mean "
         "probability of a candidate's pixels, c the sum of those of others above "
-        f"{rescoring.sure:g} within {rescoring.reach_px} px along either axis, d the distance in "
-        f"px from the nearest region {rescoring.pit_px} px wide with a contrast below "
-        f"{rescoring.pit_contrast:g}"
+        f"{rescoring.sure:g} within {rescoring.reach_px} px along both axes, over the share of "
+        "that square in the frame, d the distance from the nearest pit, a region "
+        f"{rescoring.pit_px} px wide with a smoothed contrast below {rescoring.pit_contrast:g}, "
+        f"{rescoring.reach_px} px at most"
     )
 
 

@@ -6,13 +6,12 @@ part of it. A network hardly learns either, for it judges each pixel by what lie
 a frame is compared with a reference there is no need for it: that shows which specks are old.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy import ndimage
 from scipy.spatial import KDTree
 
 from corroscope.segmentation.particles import find_particles
@@ -75,8 +74,8 @@ def find_candidates(
 
     Company is the sum of the mean probabilities of all others that are sure and within reach;
     divided by the share of the square within reach that lies in the frame, so that it is not less
-    at the border. A pit is a dark region into which a disk fits; to be near one counts up to the
-    same reach.
+    at the border. A pit is a dark region into which a disk fits, which the border may cut; to be
+    near one counts up to the same reach.
 
     Parameters
     ----------
@@ -110,11 +109,18 @@ def find_candidates(
     count = int(labels.max(initial=0))
     if count == 0:
         return Candidates(labels, np.zeros((0, 3)))
-    numbers = np.arange(1, count + 1)
-    mean = np.asarray(ndimage.mean(probability, labels, numbers), np.float64)
-    centres = np.array(ndimage.center_of_mass(labels > 0, labels, numbers))
+    rows, columns = np.nonzero(labels)
+    members = labels[rows, columns] - 1
+    area = np.bincount(members, minlength=count)
+
+    def mean_of(values: NDArray[Any]) -> NDArray[np.float64]:
+        return np.asarray(np.bincount(members, weights=values, minlength=count) / area)
+
+    mean = mean_of(probability[rows, columns])
+    centres = np.column_stack([mean_of(rows), mean_of(columns)])
     company = _company(mean, centres, labels.shape, candidacy)
-    off_px = np.asarray(ndimage.minimum(_from_pits(contrast, candidacy), labels, numbers))
+    off_px = np.full(count, float(candidacy.reach_px))
+    np.minimum.at(off_px, members, _from_pits(contrast, candidacy)[rows, columns])
     bounded = np.clip(mean, SUREST, 1 - SUREST)
     logit = np.log(bounded / (1 - bounded))
     return Candidates(labels, np.column_stack([logit, np.log1p(company), np.log1p(off_px)]))

@@ -1,6 +1,6 @@
 """A bundle and an engine, together: from frames in memory to particles in memory."""
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -122,6 +122,30 @@ class Segmenter:
     def operating_point(self) -> OperatingPoint:
         """What of the probabilities counts as a particle, unless they are judged once more."""
         return OperatingPoint(self.threshold, self.min_area_px, self.peak)
+
+    def asked(self, *, compared: bool) -> dict[str, Any]:
+        """What decides which particles are found, as manifests tell it.
+
+        Parameters
+        ----------
+        compared
+            Whether frames are compared with a reference.
+
+        Returns
+        -------
+        dict
+            ``threshold``, ``min_area_px`` and ``peak``; and ``rescoring``, None where candidates
+            are not judged once more.
+        """
+        look = None if compared else self.rescoring
+        if look is None:
+            return {**self.operating_point._asdict(), "rescoring": None}
+        return {
+            "threshold": look.threshold,
+            "min_area_px": max(look.min_area_px, self._rescored_min_area_px),
+            "peak": 0.0,
+            "rescoring": look.model_dump(mode="json"),
+        }
 
     @property
     def compares(self) -> bool:
