@@ -191,6 +191,19 @@ def test_one_that_was_started_elsewhere(served: Served, folder: Path) -> None:
     assert killed["resumable"]
 
 
+def test_networks_that_are_trained_at_once_take_less_time(served: Served, folder: Path) -> None:
+    run = _made_run(folder, cross_validate=True)
+    row = {"epoch": 0, "loss": 1.0, "learning_rate": 0.1}
+    done = [row | {"epoch": k} for k in range(4)]
+    for name, history, epoch_s in (("fold1", done, 3.0), ("fold2", [row], 4.0)):
+        (run / name).mkdir()
+        write_epochs(run / name, history, epoch_s)
+    assert _newest(served)["epoch_s"] == 4.0
+    (run / "fold3").mkdir()
+    write_epochs(run / "fold3", [row], 4.0)
+    assert _newest(served)["epoch_s"] == 2.0
+
+
 def test_what_cannot_be_stopped_from_here(
     served: Served, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

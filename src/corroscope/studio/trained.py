@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from corroscope.learning.progress import (
     EPOCHS,
     PREDICTIONS,
     PROCESS,
+    Epochs,
     prediction,
     read_epochs,
     status,
@@ -314,13 +315,21 @@ def _told(place: Workplace, number: int, folder: Path) -> Answer:
         told["begun"] = (folder / MANIFEST).stat().st_mtime
         told["done"] = sum(len(fit.history) for fit in fits)
         told["epochs"] = len(fits) * record["settings"]["epochs"]
-        told["epoch_s"] = next((fit.epoch_s for fit in fits[::-1] if fit.epoch_s), None)
+        told["epoch_s"] = _pace(fits, record["settings"]["epochs"])
         told["command"] = said(train_words(place, record))
         told["cross_validate"] = record["cross_validate"]
         told["metrics"] = _metrics(folder)
     except CorroscopeError as error:
         told |= {"status": "failed", "problem": str(error)}
     return told
+
+
+def _pace(fits: Sequence[Epochs], epochs: int) -> float | None:
+    """Seconds from one epoch to the next, whichever of the networks that are trained at once."""
+    at_once = [fit.epoch_s for fit in fits if fit.epoch_s and len(fit.history) < epochs]
+    if at_once:
+        return 1 / sum(1 / each for each in at_once)
+    return next((fit.epoch_s for fit in fits[::-1] if fit.epoch_s), None)
 
 
 def _record(folder: Path) -> Answer:
