@@ -393,3 +393,14 @@ def test_doctor_finds_an_ill_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(diagnosis, "start_engine", ill)
     assert Finding("openvino", "no openvino", False) in diagnosis.doctor()
+
+
+def test_output_that_nobody_reads_to_the_end() -> None:
+    words = [sys.executable, "-m", "corroscope", "doctor"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
+    process.stderr.close()
