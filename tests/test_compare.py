@@ -306,7 +306,8 @@ def test_evaluations_of_a_bundle(
     first = tmp_path / "first"
     corroscope.evaluate(dataset, out=first)
     shipped = corroscope.load_bundle()
-    card = shipped.card.model_copy(update={"name": "strict", "threshold": 0.97})
+    strictly = {"name": "strict", "threshold": 0.97, "rescoring": None}
+    card = shipped.card.model_copy(update=strictly)
     strict = write_bundle(tmp_path / "strict", shipped.network, card)
     other = tmp_path / "other"
     corroscope.evaluate(dataset, out=other, model=strict.folder)

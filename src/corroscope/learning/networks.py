@@ -106,7 +106,7 @@ def geometry(settings: TrainSettings) -> Geometry:
 
     Examples
     --------
-    >>> geometry(TrainSettings(widths=(4, 8)))
+    >>> geometry(TrainSettings(widths=(4, 8), dilations=()))
     Geometry(stride_px=2, receptive_field_px=8)
     """
     if settings.architecture.startswith("smp:"):

@@ -191,7 +191,7 @@ def encoded(space: Space, settings: TrainSettings) -> dict[str, Any] | None:
     --------
     >>> encoded({"widths": [[8, 16]], "epochs": Between(low=1, high=100)}, TrainSettings())
     >>> encoded({"epochs": Between(low=1, high=100)}, TrainSettings())
-    {'epochs': 80}
+    {'epochs': 60}
     """
     values = settings.model_dump(mode="json")
     parameters: dict[str, Any] = {}

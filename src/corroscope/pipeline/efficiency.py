@@ -72,8 +72,8 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
     Examples
     --------
     >>> _, settings = read_efficiency()
-    >>> operating_point_remark(settings, Segmenter(threshold=0.7))
-    'Counts are not corrected: the efficiency was measured with threshold 0.4, not 0.7.'
+    >>> operating_point_remark(settings, Segmenter(min_area_px=9))
+    'Counts are not corrected: the efficiency was measured with smallest area 7, not 9.'
     """
     used = {
         "network_sha256": segmenter.bundle.card.network_sha256,
