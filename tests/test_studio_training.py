@@ -317,7 +317,7 @@ def test_the_command_of_one_that_a_terminal_started(served: Served, folder: Path
 
 def test_every_setting_is_listed(served: Served) -> None:
     listed = {one["name"]: one for one in served.get("/api/training/settings").content}
-    assert listed["epochs"]["usual"] == "80"
+    assert listed["epochs"]["usual"] == "60"
     assert listed["augmentation.scale"]["allowed"] == "at least 1, at most 2"
     assert listed["crop_px"]["allowed"] == "at least 32, at most 1024, a multiple of 32"
     given = [f"{name}={one['usual']}" for name, one in listed.items()]
