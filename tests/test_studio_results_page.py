@@ -187,7 +187,7 @@ def test_what_cannot_be_shown_says_what_to_do(browser: Browser, folder: Path) ->
     other = shutil.copytree(folder / "results/run1", folder / "results/run2")
     for name in ("frames.parquet", "frames.csv"):
         (other / name).unlink()
-    (folder / "results/run2.json").write_text('{}')
+    (folder / "results/run2.json").write_text("{}")
     broken = shutil.copytree(folder / "results/run1", folder / "results/run3")
     (broken / "particles.parquet").write_bytes(b"no table")
     with studio(folder) as served, opened(browser, served.link, checked=False) as page:
