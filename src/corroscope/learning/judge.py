@@ -188,7 +188,10 @@ def nested_counts(judged: Judged, shared: NDArray[np.bool_]) -> list[Counts]:
     list of Counts
         For each patch.
     """
-    choices = nested_choices(judged, shared)
+    return _counts(judged, nested_choices(judged, shared))
+
+
+def _counts(judged: Judged, choices: Mapping[int, Choice]) -> list[Counts]:
     return [
         count(judged.found(number, choices[fold]), patch.mask, patch.ignored)
         for number, (patch, fold) in enumerate(zip(judged.patches, judged.folds, strict=True))
@@ -222,10 +225,11 @@ def judge(judged: Judged, shared: NDArray[np.bool_], rng: np.random.Generator) -
     """
     point, rescoring = choose(judged, shared, range(len(judged.patches)))
     folds = set(judged.folds)
-    twice = sum(choice.rescoring is not None for choice in nested_choices(judged, shared).values())
+    choices = nested_choices(judged, shared)
+    twice = sum(choice.rescoring is not None for choice in choices.values())
     if 2 * twice <= len(folds):
         rescoring = None  # the scores would be those of something else
-    counts = nested_counts(judged, shared)
+    counts = _counts(judged, choices)
     clusters = clusters_of(shared)
     if len(folds) > 1:
         method = (

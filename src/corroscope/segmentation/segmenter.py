@@ -64,16 +64,14 @@ class Segmenter:
     tta
         Average over the eight ways in which a frame can lie, at eight times the cost.
     threshold
-        Probability from which a pixel belongs to a particle; the bundle's own if None.
+        Probability from which a pixel belongs to a particle; the bundle's own if None. A threshold
+        or a peak that is given decides alone: particles of single frames are then not judged once
+        more by what is around them, as some bundles do (`corroscope.segmentation.rescoring`).
     min_area_px
         Particles with fewer pixels are dropped; the bundle's own if None.
     peak
         Particles none of whose pixels has this probability are dropped. If None, the bundle's own
         with the bundle's own threshold.
-
-    A threshold or a peak that is given decides alone: particles of single frames are then not
-    judged once more by what is around them, as some bundles do
-    (`corroscope.segmentation.rescoring`).
 
     Raises
     ------
