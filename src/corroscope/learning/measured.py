@@ -26,7 +26,7 @@ class Measured:
     Attributes
     ----------
     counts
-        Counts of each patch, at the bundle's operating point.
+        Counts of each patch, as the segmenter finds particles without a reference.
     histograms, reliability
         Of all pixels, and of those near objects.
     particles
