@@ -1,6 +1,7 @@
 """Data that tests share: real patches where they are, small made ones everywhere."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -33,10 +34,17 @@ def real_patches(real_folder: Path) -> list[Patch]:
     return read_dataset(real_folder)
 
 
+@lru_cache(maxsize=64)
 def crowded_patch(shape: tuple[int, int], seed: int) -> Scene:
-    """A synthetic patch with many particles, for tests that need some."""
+    """A synthetic patch with many particles, for tests that need some.
+
+    Each takes half a second and is drawn once; nobody may change it.
+    """
     settings = make_synth_settings({"particles": {"per_mpx": 2000, "drift_px_s": 20}})
-    return draw_patch(shape, settings, np.random.default_rng(seed))
+    scene = draw_patch(shape, settings, np.random.default_rng(seed))
+    for pixels in (scene.frame, scene.mask, scene.instances):
+        pixels.flags.writeable = False
+    return scene
 
 
 @pytest.fixture(scope="session")

@@ -241,7 +241,8 @@ def _directions(angle: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _area(outline: Outline) -> float:
     y, x = outline.T
-    return float(abs(np.dot(y, np.roll(x, 1)) - np.dot(x, np.roll(y, 1))) / 2)
+    before = np.arange(-1, y.size - 1)
+    return float(abs(np.dot(y, x[before]) - np.dot(x, y[before])) / 2)
 
 
 def _scaled(outline: Outline, radius_px: float) -> Outline:

@@ -132,9 +132,7 @@ def move(
     moved += np.sqrt(2 * diffusion_px2_s * afloat_s)[:, None] * jumps
     swarm.place_px = np.where(going[:, None], moved, swarm.place_px)
     swarm.stuck |= sticks
-    swarm.blur_px = np.array(
-        [_height(a, p.settling_s) * p.defocus_px for a, p in zip(age, swarm.products, strict=True)]
-    )
+    swarm.blur_px = _height(age, settling) * np.array([p.defocus_px for p in swarm.products])
     sinking = going & ~sticks & (age > settling / 2) & (swarm.blur_px < 1)
     _aggregate(swarm, sinking | sticks)
     swarm.blur_px[swarm.stuck] = 0
@@ -143,12 +141,12 @@ def move(
     swarm.speed_px_s = np.where(swarm.stuck[:, None], 0, flow + np.array(drift_px_s))
 
 
-def _height(age_s: float, settling_s: float) -> float:
+def _height(age_s: NDArray[np.float64], settling_s: NDArray[np.float64]) -> NDArray[np.float64]:
     """Height above the metal as a share of the largest: up quickly, down slowly."""
-    if np.isinf(settling_s):
-        return float(np.clip(age_s, 0, 1))
     part = age_s / settling_s
-    return float(np.clip(min(4 * part, (1 - part) / 0.75), 0, 1))
+    rising = np.where(np.isinf(settling_s), age_s, 4 * part)
+    height: NDArray[np.float64] = np.clip(np.minimum(rising, (1 - part) / 0.75), 0, 1)
+    return height
 
 
 def _aggregate(swarm: Swarm, low: NDArray[np.bool_]) -> None:
