@@ -78,9 +78,10 @@ def test_a_known_sub_pixel_shift_is_measured(dy: float, dx: float, seed: int) ->
     frame = 0.93 * fourier_shifted(metal, dy, dx)
     found = Aligner(with_noise(metal, seed)).measure(with_noise(frame, seed + 10_000))
     assert found.aligned
-    assert abs(found.dy_px - dy) <= 0.05
-    assert abs(found.dx_px - dx) <= 0.05
-    assert found.sigma_px < 0.05
+    # Within its own error, and that is small: a fixed bound fails once in many draws.
+    assert found.sigma_px < 0.03
+    assert abs(found.dy_px - dy) <= 4.5 * found.sigma_px
+    assert abs(found.dx_px - dx) <= 4.5 * found.sigma_px
 
 
 def test_sigma_is_the_error_that_repeated_measurements_make() -> None:
