@@ -30,7 +30,6 @@ def write_result(
     shape: tuple[int, int] | None = (1000, 2000),
     settings: dict[str, Any] | None = None,
     current: tuple[Sequence[float], Sequence[float]] | None = None,
-    corrected: dict[str, float] | None = None,
     name: str | None = None,
 ) -> Path:
     """Write a result; what is not given is empty, or the same in all results."""
@@ -69,8 +68,6 @@ def write_result(
             folder / "current", two, len(time_s),
             time_s=np.array(time_s, float), current_ua=np.array(current_ua, float),
         )  # fmt: skip
-    if corrected is not None:
-        (folder / "metrics.json").write_text(json.dumps({"corrected": {"ejections": corrected}}))
     sequence: dict[str, Any] = {
         "name": name or folder.name,
         "frames": count,

@@ -204,7 +204,9 @@ def test_a_run_with_gaps_is_one_line_and_code_2(
         out = tmp_path / command
         assert cli.main([command, str(folder), "--out", str(out)]) == 2
         streams = capsys.readouterr()
-        assert streams.out == ""
+        # What could be done is done, and a run says where to look at it.
+        report = f"Report:  {out / 'report.html'}\n"
+        assert streams.out == (report if command == "run" else "")
         (line,) = streams.err.splitlines()
         assert line.startswith(f"corroscope {command}: 1 of 4 inputs failed, 3 done: ")
         assert bad.name in line
@@ -373,6 +375,15 @@ def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for word in ("openvino", "the default", "onnxruntime", "bundle"):
         assert word in said
+
+
+def test_doctor_does_not_call_well_what_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
+    assert cli.main(["doctor"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "[train]" in line]
+    assert said[0].startswith("-  [train]")
 
 
 def test_doctor_finds_an_ill_bundle(

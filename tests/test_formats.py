@@ -261,6 +261,12 @@ def test_a_png_mask_of_another_size_and_a_coloured_label_image_are_told(tmp_path
         import_annotations(tmp_path, "label-tiff", {"a.png": SIZE})
 
 
+def test_an_export_of_nothing_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match="there is nothing to export yet"):
+        export_annotations([], tmp_path / "out", "coco")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_export_that_comes_back_changed_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,10 @@ def test_no_interval_of_one_run_and_nothing_of_none() -> None:
     one = over_repeats(np.array([2.0, np.nan]))
     assert (one.runs, one.mean, one.median) == (1, 2.0, 2.0)
     assert np.isnan([one.mean_low, one.mean_high, one.median_low, one.sd]).all()
+    # Nor of runs that are alike by chance, as counts of few events often are.
+    alike = over_repeats(np.array([4.0, 4.0]), least=0.0)
+    assert (alike.runs, alike.mean, alike.sd) == (2, 4.0, 0.0)
+    assert np.isnan([alike.mean_low, alike.mean_high]).all()
     none = over_repeats(np.array([np.nan]))
     assert none.runs == 0
     assert np.isnan(none[1:]).all()

@@ -188,6 +188,7 @@ def test_without_times_the_axis_is_of_frames(tmp_path: Path) -> None:
     growth = numbers(tmp_path, "pit-growth")
     assert np.allclose(growth["age_frames"], growth["frame"] - 1)
     assert "time_s" not in numbers(tmp_path, "time-courses")
+    assert "came to rest" not in (tmp_path / "report.html").read_text()
 
 
 def test_a_gap_has_no_ejections(tmp_path: Path) -> None:

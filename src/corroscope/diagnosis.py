@@ -19,12 +19,12 @@ class Finding(NamedTuple):
     finding
         What was found.
     well
-        Whether that is as it should be.
+        Whether that is as it should be; None where either is.
     """
 
     subject: str
     finding: str
-    well: bool
+    well: bool | None
 
 
 _EXTRAS: Final = (
@@ -43,8 +43,8 @@ def doctor() -> list[Finding]:
 
     Examples
     --------
-    >>> all(finding.well for finding in doctor())
-    True
+    >>> any(finding.well is False for finding in doctor())
+    False
     """
     found = [Finding(name, version, True) for name, version in versions("numpy").items()]
     found.append(Finding("processors", str(available_processors()), True))
@@ -68,5 +68,5 @@ def doctor() -> list[Finding]:
     for extra, module in _EXTRAS:
         installed = importlib.util.find_spec(module) is not None
         hint = "installed" if installed else f"not installed: pip install 'corroscope[{extra}]'"
-        found.append(Finding(f"[{extra}]", hint, True))
+        found.append(Finding(f"[{extra}]", hint, installed or None))
     return found

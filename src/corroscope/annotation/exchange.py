@@ -73,8 +73,8 @@ def export_annotations(images: Sequence[AnnotatedImage], folder: str | Path, nam
     Raises
     ------
     AnnotationError
-        If the format is unknown, or what was read back differs though the format can hold it;
-        then nothing is written.
+        If the format is unknown, there is no image, or what was read back differs though the
+        format can hold it; then nothing is written.
     OutputError
         If the folder cannot be written to.
 
@@ -88,13 +88,15 @@ def export_annotations(images: Sequence[AnnotatedImage], folder: str | Path, nam
     (True, ())
     """
     chosen = _format(name)
+    if not images:
+        raise AnnotationError("no image is annotated: there is nothing to export yet")
     out = output_folder(folder)
     sizes = {image.name: image.shape for image in images}
     if len({Path(image.name).stem for image in images}) < len(images):
         raise AnnotationError("two images have one name but for the ending; rename one")
     with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as temporary:
         chosen.write(images, Path(temporary))
-        back = {i.name: i for i in chosen.read(Path(temporary), sizes)} if images else {}
+        back = {i.name: i for i in chosen.read(Path(temporary), sizes)}
         told = [_loss(image, back.get(image.name), name) for image in images]
         written = sorted(Path(temporary).iterdir())
         files = tuple(file.replace(out / file.name) for file in written)

@@ -149,7 +149,7 @@ def do_import(chosen: argparse.Namespace) -> None:
             how = {"import": str(chosen.path), "format": chosen.format}
             store.replace_all(image.name, image.instances, how)
     objects = sum(len(image.instances) for image in images)
-    print(f"{objects} objects in {len(images)} images: {chosen.into}  (undo takes them back)")
+    print(f"{objects} objects in {len(images)} images: {chosen.into}  (undo in the studio)")
 
 
 @contextmanager
@@ -165,6 +165,8 @@ def _remarks(out: str) -> Iterator[None]:
     for remark in read_manifest(out)["sequence"]["remarks"]:
         print(f"Note: {remark}")
     if failure is not None:
+        if (report := Path(out) / "report.html").exists():
+            print(f"Report:  {report}")
         raise failure
 
 
@@ -247,7 +249,8 @@ def do_doctor(_: argparse.Namespace) -> None:
 
     found = corroscope.doctor()
     for finding in found:
-        print(f"{'ok' if finding.well else 'NO':3}{finding.subject:14}{finding.finding}")
-    ill = [finding.subject for finding in found if not finding.well]
+        mark = "-" if finding.well is None else "ok" if finding.well else "NO"
+        print(f"{mark:3}{finding.subject:14}{finding.finding}")
+    ill = [finding.subject for finding in found if finding.well is False]
     if ill:
         raise CorroscopeError(f"not well: {', '.join(ill)}; install corroscope anew")

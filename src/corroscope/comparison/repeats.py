@@ -18,7 +18,8 @@ class Repeated(NamedTuple):
     runs
         Number of runs with a value.
     mean, mean_low, mean_high
-        Their mean and its interval by Student's t; bounds are NaN below two runs.
+        Their mean and its interval by Student's t; bounds are NaN below two runs, and where all
+        values are equal, which tells nothing of how far they scatter.
     median, median_low, median_high
         Their median and its exact interval by order statistics; bounds are NaN below six runs,
         which is where one of 95 % begins.
@@ -80,7 +81,8 @@ def over_repeats(
     if count == 1:
         return Repeated(1, mean, nan, nan, median, nan, nan, nan)
     sd = float(known.std(ddof=1))
-    half = float(t.ppf((1 + LEVEL) / 2, count - 1)) * sd / np.sqrt(count)
+    # Equal counts are common with few events; no scatter seen is no certainty.
+    half = float(t.ppf((1 + LEVEL) / 2, count - 1)) * sd / np.sqrt(count) if sd > 0 else nan
     low, high = (float(np.clip(mean + sign * half, least, most)) for sign in (-1, 1))
     # Largest k for which fewer than k runs below the median are rarer than 2.5 %.
     outer = np.arange(1, count // 2 + 1)

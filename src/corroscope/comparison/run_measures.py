@@ -81,12 +81,6 @@ MEASURES: Final = (
             -np.inf),
     Measure("current_mean_ua", "µA", "mean current, with the sign of the record", "Mean current",
             (), -np.inf),
-    Measure("corrected_ejections_per_mpx", "1/Mpx",
-            "particles ejected, corrected by the detection efficiency, per area, in the whole run",
-            "Ejections, corrected", ("pixels", "duration")),
-    Measure("corrected_ejections_per_mm2", "1/mm²",
-            "particles ejected, corrected by the detection efficiency, per area, in the whole run",
-            "Ejections, corrected", ("scale", "duration")),
 )  # fmt: skip
 """What runs are compared by, all over the time that they have in common but for those that need
 about the same duration, which are of the whole run."""
@@ -108,9 +102,6 @@ RUNS: Final = (
     Column("particles_mean", "float64", "", "particles seen in a frame, mean over usable frames"),
     Column("particles_most", "Int64", "", "particles seen in the frame with the most"),
     Column("ejections", "int64", "", "particles ejected by a pit after the first usable frame"),
-    Column("corrected_ejections", "float64", "", "corrected by the detection efficiency"),
-    Column("corrected_ejections_low", "float64", "", "lower end of its 95 % interval"),
-    Column("corrected_ejections_high", "float64", "", "upper end"),
     Column("tracks", "int64", "", "in the whole run"),
     Column("pits", "int64", "", "born in the whole run"),
     Column("pits_stable", "int64", "", "of them stable"),
@@ -166,7 +157,6 @@ def measure_run(name: str, result: RunResult, until_s: float) -> dict[str, objec
     mpx = float("nan") if result.shape is None else np.prod(result.shape) / 1e6
     # A pixel of 1 µm is 1e-6 mm², and a megapixel of them 1 mm².
     mm2 = float("nan") if result.pixel_size_um is None else float(mpx * result.pixel_size_um**2)
-    corrected = {"value": np.nan, "low": np.nan, "high": np.nan} | result.corrected
     kinds = pits["kind"].value_counts()
     exponents = pits["exponent"].dropna().to_numpy(np.float64)
     row: dict[str, object] = {
@@ -184,9 +174,6 @@ def measure_run(name: str, result: RunResult, until_s: float) -> dict[str, objec
         "particles_mean": _mean(seen),
         "particles_most": int(seen.max()) if seen.size else pd.NA,
         "ejections": int(_course(result)["ejections"].sum()),
-        "corrected_ejections": corrected["value"],
-        "corrected_ejections_low": corrected["low"],
-        "corrected_ejections_high": corrected["high"],
         "tracks": len(result.track_summary),
         "pits": len(pits),
         **{f"pits_{kind}": int(kinds.get(kind, 0)) for kind in ("stable", "metastable", "dead")},
@@ -199,8 +186,6 @@ def measure_run(name: str, result: RunResult, until_s: float) -> dict[str, objec
         **_born(result, window, mpx, mm2),
         **_particles(result, window),
         **_charge(result, window),
-        "corrected_ejections_per_mpx": _ratio(corrected["value"], mpx),
-        "corrected_ejections_per_mm2": _ratio(corrected["value"], mm2),
     }
     return row | {column.name: measured[column.name] for column in RUNS if column.name in measured}
 

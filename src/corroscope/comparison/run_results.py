@@ -1,6 +1,5 @@
 """What a run has written, as far as runs are compared by it."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,9 +49,6 @@ class RunResult:
     current
         With the columns ``time_s``, on the clock of the frames, and ``current_ua``; None where no
         current was given.
-    corrected
-        Ejections corrected by the detection efficiency: ``value``, ``low`` and ``high``; empty
-        where it is not known.
     """
 
     folder: Path
@@ -67,7 +63,6 @@ class RunResult:
     track_summary: pd.DataFrame
     pit_summary: pd.DataFrame
     current: pd.DataFrame | None
-    corrected: dict[str, float]
 
     @property
     def used_s(self) -> NDArray[np.float64]:
@@ -178,7 +173,6 @@ def _read(folder: Path) -> RunResult:
             tables["track_summary"],
             tables["pit_summary"],
             _current(folder),
-            _corrected(folder),
         )
     except (OSError, KeyError, TypeError, ValueError, SyntaxError) as error:
         reason = " ".join(str(error).split())
@@ -201,16 +195,3 @@ def _shape(sequence: dict[str, Any], folder: Path) -> tuple[int, int] | None:
 def _current(folder: Path) -> pd.DataFrame | None:
     path = folder / "current.parquet"
     return pd.read_parquet(path, columns=["time_s", "current_ua"]) if path.exists() else None
-
-
-def _corrected(folder: Path) -> dict[str, float]:
-    path = folder / "metrics.json"
-    if not path.exists():
-        return {}
-    found = json.loads(path.read_text(encoding="utf-8")).get("corrected") or {}
-    told = found.get("ejections") or {}
-    return {
-        name: float("nan") if told[name] is None else float(told[name])
-        for name in ("value", "low", "high")
-        if told
-    }

@@ -139,7 +139,8 @@ def find_alloy(name: str) -> Alloy:
         if _bare(alloy.name) == bare:
             return alloy
     raise CurrentError(
-        f"alloy {name!r} is unknown; give one of {', '.join(ALLOYS)}, or its composition"
+        f"alloy {name!r} is unknown; give one of {', '.join(ALLOYS)}, or in Python "
+        "its composition by make_alloy"
     )
 
 

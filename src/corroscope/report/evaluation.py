@@ -220,7 +220,9 @@ def _precision_recall(page: EvaluationPage) -> list[Markup]:
     said = (
         f"Precision over recall. Pixels: {pixel_label}; used at recall {_number(recall)}, "
         f"precision {_number(precision)}{_ceiling(page.ceiling_point)}. Particles: "
-        f"{'; '.join(particle_curves) or 'none'}{_ceiling(page.particle_ceiling_point)}."
+        f"{'; '.join(particle_curves) or 'none'}{_ceiling(page.particle_ceiling_point)}. "
+        "Curves vary the threshold alone. Where it is used, smallest area and peak, or a second "
+        "look at candidates, decide as well: that point may lie off its curve."
     )
     return [svg(figure, "precision-recall", said)]
 

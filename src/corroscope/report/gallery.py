@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from corroscope.report.examples import Example, dice
+from corroscope.report.examples import Example, agreement
 from corroscope.report.page import pixels, plain, png_address, render
 
 MOST_PX: Final = 640
@@ -100,9 +100,7 @@ def example_gallery(examples: Sequence[Example]) -> Markup:
     """
     pictures = []
     for example in examples:
-        empty = not (example.annotation.any() or example.prediction.any())
-        caption = "nothing annotated, nothing predicted" if empty else f"Dice {dice(example):.2f}"
-        caption += f"; bar {_scale_bar_px(example.frame.shape[1])} px"
+        caption = f"{agreement(example)}; bar {_scale_bar_px(example.frame.shape[1])} px"
         said = f"{example.name}, {caption}"
         drawn = outlined(example.frame, example.annotation, example.prediction, said)
         pictures.append((drawn, example.name, caption))

@@ -57,7 +57,6 @@ _RUN_COLUMNS = {
     "frames_flagged": "flagged",
     "duration_s": "duration / s",
     "ejections": "ejected",
-    "corrected_ejections": "corrected",
     "pits": "pits",
     "pits_stable": "stable",
     "pits_metastable": "metastable",
@@ -74,7 +73,7 @@ class RunsPage:
     runs
         One row for each run: ``run``, ``condition`` (empty where unknown), ``concentration_mm``,
         ``potential_v``, ``repeat``, ``frames``, ``frames_used``, ``frames_flagged``,
-        ``duration_s``, ``ejections``, ``corrected_ejections``, ``pits``, ``pits_stable``,
+        ``duration_s``, ``ejections``, ``pits``, ``pits_stable``,
         ``pits_metastable``, ``pits_dead`` and a column for each measure.
     conditions
         One row for each condition and measure: ``condition``, ``concentration_mm``,
@@ -255,8 +254,6 @@ def _run_table(page: RunsPage) -> Markup:
     shown = runs.assign(frames_used=used, condition=runs["condition"].replace("", "unknown"))[
         [*_RUN_COLUMNS]
     ].rename(columns=_RUN_COLUMNS)
-    if shown["corrected"].isna().all():
-        shown = shown.drop(columns="corrected")
     return table(
         shown,
         "What was found in each run as a whole. Used are frames of which the particles are known; "

@@ -57,8 +57,8 @@ def follow_pits(
 
     *Stable* is a pit that still grows at the end and has grown for a while; *metastable*, one
     that ceased before; *dead*, one that ceased after; *undecided*, one that was seen too
-    shortly. How long that while is differs with alloy and solution (from seconds to minutes),
-    so that it is an argument.
+    shortly or whose areas fit no law. How long that while is differs with alloy and solution
+    (from seconds to minutes), so that it is an argument.
 
     Parameters
     ----------

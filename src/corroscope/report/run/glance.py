@@ -132,8 +132,9 @@ def _motion(page: RunPage) -> list[Row]:
     tracks = page.track_summary
     if tracks.empty:
         return []
-    settled = int(tracks["settled_s"].notna().sum())
-    told = f"median quality {number(tracks['quality'].median())}, {settled:,} came to rest"
+    told = f"median quality {number(tracks['quality'].median())}"
+    if page.course.timed:  # when something came to rest is not known without
+        told += f", {int(tracks['settled_s'].notna().sum()):,} came to rest"
     rows = [("tracks", f"{len(tracks):,}", NOTHING, told)]
     speed = tracks["speed_px_s"].dropna().to_numpy(np.float64)
     if speed.size:
