@@ -20,8 +20,9 @@ install: $(VENV)/.all
 # The studio's tests by themselves: together with all others they crashed once; the cause was not
 # found. The others in one process for each core, with one thread each.
 test: $(VENV)/.all
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --ignore-glob='*/test_studio*'
-	$(BIN)/python -m pytest tests/test_studio*.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations=60 \
+		--ignore-glob='*/test_studio*'
+	$(BIN)/python -m pytest --durations=30 tests/test_studio*.py
 
 check: $(VENV)/.all
 	$(BIN)/ruff format --check .

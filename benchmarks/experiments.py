@@ -2,7 +2,8 @@
 
     python benchmarks/experiments.py DATASET --out build/experiments [--rows NAME …]
     python benchmarks/experiments.py DATASET --out DIR --run build/bundle/train1 --name shipped
-    python benchmarks/experiments.py --table
+    python benchmarks/experiments.py DATASET --out DIR --mean shipped other --name both
+    python benchmarks/experiments.py --table [--against ROW]
 
 Every row is judged on surface that its networks have not seen, at a threshold and smallest area
 chosen on other surface. Networks of folds are kept in the folder: a row that is there is not
@@ -112,10 +113,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where networks are kept")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--run", type=Path, help="judge this cross-validated training instead")
+    parser.add_argument("--mean", nargs="+", help="judge the mean of such runs, by their names")
     parser.add_argument("--name", default="run", help="name of that row")
     parser.add_argument("--epochs", type=int, help="instead of 60, to try the script")
     parser.add_argument("--workers", type=int, default=2, help="networks trained side by side")
     parser.add_argument("--table", action="store_true", help="only print what is kept")
+    parser.add_argument("--against", default=BASELINE, help="row that others are paired with")
     chosen = parser.parse_args()
     if not chosen.table:
         if chosen.dataset is None or chosen.out is None:
@@ -124,9 +127,11 @@ def main() -> None:
         out = output_folder(chosen.out)
         if chosen.run:
             judge_run(chosen.name, chosen.run, patches, out)
+        elif chosen.mean:
+            judge_mean(chosen.name, chosen.mean, patches, out)
         else:
             judge_rows(chosen.rows, patches, out, chosen.epochs, chosen.workers)
-    print(table(read_records(ROWS), BASELINE))
+    print(table(read_records(ROWS), chosen.against))
 
 
 def judge_rows(
@@ -161,7 +166,7 @@ def judge_rows(
 
 
 def judge_run(name: str, run: Path, patches: Sequence[Patch], out: Path) -> None:
-    """Judge the folds of `corroscope train --cross-validate` on single frames, in four ways."""
+    """Judge the folds of `corroscope train --cross-validate` on single frames."""
     asked = read_manifest(run)
     fits = asked["dataset_sha256"] == dataset_hash(list(patches)) and asked["cross_validate"]
     if not fits or asked["settings"]["folds"] != FOLDS:
@@ -172,12 +177,32 @@ def judge_run(name: str, run: Path, patches: Sequence[Patch], out: Path) -> None
         parameters = bundle.card.parameters
         predict = bundle_predicts(Segmenter(bundle, precision="f32"))
         keep_maps(predict, judged, patches, output_folder(out / file_name(name) / f"fold{fold}"))
+    judge_kept(name, [name], patches, asked["settings"], parameters, out)
+
+
+def judge_mean(name: str, runs: Sequence[str], patches: Sequence[Patch], out: Path) -> None:
+    """Judge the mean of what the networks of several runs say that were judged before."""
+    kept = read_records(runs)
+    unknown = [run for run in runs if run not in kept]
+    if unknown:
+        raise SystemExit(f"{unknown[0]}: has not been judged; give it with --run and --name first")
+    parameters = sum(kept[run].parameters for run in runs)
+    judge_kept(name, runs, patches, kept[runs[0]].settings, parameters, out)
+
+
+def judge_kept(
+    name: str,
+    runs: Sequence[str],
+    patches: Sequence[Patch],
+    settings: Mapping[str, Any],
+    parameters: float,
+    out: Path,
+) -> None:
+    """Judge maps that are kept in four ways: in one or eight, at a point or rescored."""
     for turned, ways in ((False, ""), (True, ", eight ways")):
-        maps = probabilities([name], turned, out)
+        maps = probabilities(runs, turned, out)
         for rescored, how in ((False, ""), (True, ", rescored")):
-            record = judge_maps(
-                maps, patches, asked["settings"], None, parameters, rescored=rescored
-            )
+            record = judge_maps(maps, patches, settings, None, parameters, rescored=rescored)
             write_record(name + ways + how, record)
 
 
