@@ -179,7 +179,9 @@ def test_run(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert cli.main([*words, "--reference", "median:2", "--interval", "2.5"]) == 0
         streams = capsys.readouterr()
         table = pd.read_csv(tmp_path / "out" / "particles.csv")
-        assert f"{len(table)} particles in all frames: {tmp_path / 'out'}" in streams.out
+        tracks = pd.read_csv(tmp_path / "out" / "tracks.csv")["track"].nunique()
+        said = f"{len(table)} particles in all frames, {tracks} tracks: {tmp_path / 'out'}"
+        assert said in streams.out
         assert streams.err == ""
     assert "area_um2" in table.columns
     frames = pd.read_csv(tmp_path / "out" / "frames.csv")
@@ -192,6 +194,15 @@ def test_run(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err
     assert "holds a run with another reference; choose another folder" in said
     assert len(said.splitlines()) == 1
+
+
+def test_a_current_whose_clock_is_not_matched_is_told(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", str(made / "frames"), "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--current", str(made / "current.mpt")]) == 0
+    told = "Note: the clock of the current could not be matched: only "
+    assert told in capsys.readouterr().out
 
 
 def test_a_run_with_gaps_is_one_line_and_code_2(

@@ -20,7 +20,7 @@ def do_demo(chosen: argparse.Namespace) -> None:
     folder = made.folder.resolve()
     dice, f1 = made.scores["dice"], made.scores["particle_f1_iou30"]
     print(
-        f"Found {len(made.particles)} particles in {made.frames} frames "
+        f"Found {len(made.particles)} particles in {made.frames} frames, each anew in every frame "
         f"(Dice {dice:.2f}, F1 {f1:.2f} on known truth)."
     )
     print(f"Report:    {folder / 'run' / 'report.html'}")
@@ -76,7 +76,12 @@ def do_run(chosen: argparse.Namespace) -> None:
             progress=show,
             **_of_sequence(chosen),
         )
-    print(f"{len(particles)} particles in all frames: {chosen.out}  (particles.csv, tracks.csv, …)")
+    with (Path(chosen.out) / "track_summary.csv").open(encoding="utf-8") as lines:
+        tracks = sum(1 for _ in lines) - 1
+    print(
+        f"{len(particles)} particles in all frames, {tracks} tracks: {chosen.out}  "
+        "(particles.csv, tracks.csv, …)"
+    )
     print(f"Report:  {Path(chosen.out) / 'report.html'}")
 
 
@@ -162,8 +167,12 @@ def _remarks(out: str) -> Iterator[None]:
         yield
     except BatchError as error:  # tables are written, and so is the manifest
         failure = error
-    for remark in read_manifest(out)["sequence"]["remarks"]:
+    manifest = read_manifest(out)
+    for remark in manifest["sequence"]["remarks"]:
         print(f"Note: {remark}")
+    offset = (manifest.get("current") or {}).get("offset")
+    if offset is not None and not offset["believed"]:
+        print(f"Note: the clock of the current could not be matched: {offset['reason']}")
     if failure is not None:
         if (report := Path(out) / "report.html").exists():
             print(f"Report:  {report}")

@@ -178,13 +178,13 @@ def _corrected(corrected: CorrectedCounts, page: RunPage) -> list[Drawing | Mark
     )
     numbers = bins.copy()
     total = pd.DataFrame(
-        [("all", found, value, interval(low, high))],
+        [("all", int(found), value, interval(low, high))],
         columns=[f"area / {lengths.area_unit}", "found", "corrected", "95 % interval"],
     )
     shown = pd.DataFrame(
         {
             f"area / {lengths.area_unit}": names,
-            "found": bins["found"].astype(float),
+            "found": bins["found"].astype(int),
             "corrected": bins["corrected"].astype(float),
             "95 % interval": [
                 interval(a, b) for a, b in zip(bins["low"], bins["high"], strict=True)
