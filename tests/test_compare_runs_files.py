@@ -134,10 +134,6 @@ def _with_words_for_a_size(folder: Path) -> None:
     rewrite(folder, lambda it: it["settings"].update(pixel_size_um="small"))
 
 
-def _with_broken_metrics(folder: Path) -> None:
-    (folder / "metrics.json").write_text("{")
-
-
 def _with_a_broken_mask(folder: Path) -> None:
     rewrite(folder, lambda it: it["sequence"].pop("shape"))
     (folder / "masks").mkdir()
@@ -148,7 +144,7 @@ def _with_a_broken_mask(folder: Path) -> None:
     "harm",
     [
         _broken_table, _without_column, _without_conditions, _without_settings,
-        _with_words_for_a_size, _with_broken_metrics, _with_a_broken_mask,
+        _with_words_for_a_size, _with_a_broken_mask,
     ],
 )  # fmt: skip
 def test_broken_results(tmp_path: Path, harm: Callable[[Path], None]) -> None:
