@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="instead of 60, to try the script")
     parser.add_argument("--workers", type=int, default=2, help="networks trained side by side")
     parser.add_argument("--table", action="store_true", help="only print what is kept")
-    parser.add_argument("--against", default=BASELINE, help="row that others are paired with")
+    parser.add_argument("--against", help=f"row that others are paired with, not {BASELINE!r}")
     chosen = parser.parse_args()
     if not chosen.table:
         if chosen.dataset is None or chosen.out is None:
@@ -131,7 +131,10 @@ def main() -> None:
             judge_mean(chosen.name, chosen.mean, patches, out)
         else:
             judge_rows(chosen.rows, patches, out, chosen.epochs, chosen.workers)
-    print(table(read_records(ROWS), chosen.against))
+    records = read_records(ROWS)
+    if chosen.against and chosen.against not in records:
+        raise SystemExit(f"{chosen.against}: has not been judged; rows are {'; '.join(records)}")
+    print(table(records, chosen.against or BASELINE))
 
 
 def judge_rows(
@@ -183,9 +186,11 @@ def judge_run(name: str, run: Path, patches: Sequence[Patch], out: Path) -> None
 def judge_mean(name: str, runs: Sequence[str], patches: Sequence[Patch], out: Path) -> None:
     """Judge the mean of what the networks of several runs say that were judged before."""
     kept = read_records(runs)
-    unknown = [run for run in runs if run not in kept]
-    if unknown:
-        raise SystemExit(f"{unknown[0]}: has not been judged; give it with --run and --name first")
+    for run in runs:
+        if run not in kept or not (out / file_name(run) / "fold0" / "once.npz").is_file():
+            raise SystemExit(
+                f"{run}: has not been judged here; give it with --run and --name first"
+            )
     parameters = sum(kept[run].parameters for run in runs)
     judge_kept(name, runs, patches, kept[runs[0]].settings, parameters, out)
 

@@ -38,7 +38,7 @@ def real_patches(real_folder: Path) -> list[Patch]:
 def crowded_patch(shape: tuple[int, int], seed: int) -> Scene:
     """A synthetic patch with many particles, for tests that need some.
 
-    Each takes half a second and is drawn once; nobody may change it.
+    It takes a while and is drawn once; nobody may change it.
     """
     settings = make_synth_settings({"particles": {"per_mpx": 2000, "drift_px_s": 20}})
     scene = draw_patch(shape, settings, np.random.default_rng(seed))

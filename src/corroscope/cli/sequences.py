@@ -55,6 +55,8 @@ def do_segment(chosen: argparse.Namespace) -> None:
 
 def do_run(chosen: argparse.Namespace) -> None:
     """Find and follow what there is in a sequence."""
+    import pandas as pd
+
     import corroscope
 
     with _bars() as show, _remarks(chosen.out):
@@ -76,10 +78,9 @@ def do_run(chosen: argparse.Namespace) -> None:
             progress=show,
             **_of_sequence(chosen),
         )
-    with (Path(chosen.out) / "track_summary.csv").open(encoding="utf-8") as lines:
-        tracks = sum(1 for _ in lines) - 1
+    tracks = pd.read_parquet(Path(chosen.out) / "track_summary.parquet", columns=["track"])
     print(
-        f"{len(particles)} particles in all frames, {tracks} tracks: {chosen.out}  "
+        f"{len(particles)} particles in all frames, {len(tracks)} tracks: {chosen.out}  "
         "(particles.csv, tracks.csv, …)"
     )
     print(f"Report:  {Path(chosen.out) / 'report.html'}")
@@ -159,7 +160,7 @@ def do_import(chosen: argparse.Namespace) -> None:
 
 @contextmanager
 def _remarks(out: str) -> Iterator[None]:
-    """Tell what is out of the ordinary about a sequence: gaps, midnight, unknown times."""
+    """Tell what is out of the ordinary about a sequence: gaps, midnight, times, its current."""
     from corroscope.outputs import read_manifest
 
     failure: BatchError | None = None

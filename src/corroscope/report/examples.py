@@ -92,7 +92,7 @@ def examples_figure(examples: Sequence[Example], *, most: int = 12) -> Figure:
         ):
             if mask.any() and not mask.all():
                 axis.contour(mask, [0.5], colors=colour, linewidths=width)
-        axis.set_title(f"{example.name}\n{agreement(example)}", fontsize=7, parse_math=False)
+        axis.set_title(f"{example.name}\n{dice_in_words(example)}", fontsize=7, parse_math=False)
     figure.suptitle("annotated: thick, orange    predicted: thin, blue", fontsize=10)
     return figure
 
@@ -120,7 +120,7 @@ def dice(example: Example) -> float:
     return 2 * int((example.annotation & example.prediction).sum()) / size if size else 1.0
 
 
-def agreement(example: Example) -> str:
+def dice_in_words(example: Example) -> str:
     """Say how well a patch was done: its Dice, or that there is nothing, where it is 0/0.
 
     Parameters
@@ -136,7 +136,7 @@ def agreement(example: Example) -> str:
     Examples
     --------
     >>> empty = np.zeros((4, 4), bool)
-    >>> agreement(Example("a.png", np.zeros((4, 4)), empty, empty))
+    >>> dice_in_words(Example("a.png", np.zeros((4, 4)), empty, empty))
     'nothing annotated, nothing predicted'
     """
     if not (example.annotation.any() or example.prediction.any()):

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from corroscope.report.examples import Example, agreement
+from corroscope.report.examples import Example, dice_in_words
 from corroscope.report.page import pixels, plain, png_address, render
 
 MOST_PX: Final = 640
@@ -100,7 +100,7 @@ def example_gallery(examples: Sequence[Example]) -> Markup:
     """
     pictures = []
     for example in examples:
-        caption = f"{agreement(example)}; bar {_scale_bar_px(example.frame.shape[1])} px"
+        caption = f"{dice_in_words(example)}; bar {_scale_bar_px(example.frame.shape[1])} px"
         said = f"{example.name}, {caption}"
         drawn = outlined(example.frame, example.annotation, example.prediction, said)
         pictures.append((drawn, example.name, caption))
