@@ -121,22 +121,26 @@ def file_name(row: str) -> str:
     return row.replace(",", "").replace(" ", "-")
 
 
-def table(records: Mapping[str, Record], baseline: str) -> str:
-    """Rows in Markdown, with paired differences from one of them, where that is there."""
+def table(records: Mapping[str, Record], baseline: str, *, alike: bool) -> str:
+    """Rows in Markdown, with paired differences from one of them, where that is there.
+
+    Where ``alike``, from that one judged in the same way: eight ways, rescored or both.
+    """
     heads = [*SHOWN.values(), "ECE near",
              *(f"{what} − {baseline}'s" for what in PAIRED.values()), "cost, min",
              "parameters"]  # fmt: skip
     lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    against = records.get(baseline)
     for name, record in records.items():
+        against = records.get(baseline + how_judged(name) if alike else baseline)
         patches = sorted(record.counts)
         counts = [record.counts[patch] for patch in patches]
         labels = [record.clusters[patch] for patch in patches]
         pooled = scores(sum(counts, Counts()))
         bounds = intervals(counts, labels, np.random.default_rng(0))
         cells = [
-            f"{pooled[score]:.3f} ({bounds[score][0]:.2f} to {bounds[score][1]:.2f})"
+            f"{pooled[score]:{shown}.3f} ({low:{shown}.2f} to {high:{shown}.2f})"
             for score in SHOWN
+            for shown, (low, high) in [("+" if score == "count_bias" else "", bounds[score])]
         ]
         cells.append(f"{expected_calibration_error(record.near):.3f}")
         cells += _changes(against, counts, patches, labels)
@@ -144,6 +148,12 @@ def table(records: Mapping[str, Record], baseline: str) -> str:
         cells += [cost, f"{record.parameters:,.0f}"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def how_judged(name: str) -> str:
+    """The part of a row's name that says how its networks were judged."""
+    ends = (", eight ways, rescored", ", eight ways", ", rescored")
+    return next((end for end in ends if name.endswith(end)), "")
 
 
 def _changes(

@@ -1,15 +1,15 @@
-"""Ideas of how to recognise particles better, each against a baseline, on folds of surface.
+"""Ideas of how to recognise particles better, each against what ships, on folds of surface.
 
-    python benchmarks/experiments.py DATASET --out build/experiments [--rows NAME …]
-    python benchmarks/experiments.py DATASET --out DIR --run build/bundle/train1 --name shipped
-    python benchmarks/experiments.py DATASET --out DIR --mean shipped other --name both
+    python benchmarks/experiments.py DATASET --out build/experiments --rows NAME [NAME …]
+    python benchmarks/experiments.py DATASET --out DIR --run build/bundle/train1 --name reference-2
+    python benchmarks/experiments.py DATASET --out DIR --mean reference-2 other --name both
     python benchmarks/experiments.py --table [--against ROW]
 
-Every row is judged on surface that its networks have not seen, at a threshold and smallest area
-chosen on other surface. Networks of folds are kept in the folder: a row that is there is not
-trained again, one that was killed is gone on with. What is counted is kept beside this script
-(`experiment_records.py`), so that the table can be made anew without training;
-`docs/experiments.md` says what was learnt from it.
+Every row is judged on surface that its networks have not seen, in one way of lying or eight, at a
+threshold and smallest area chosen on other surface or judged once more. Networks of folds are kept
+in the folder: a row that is there is not trained again, one that was killed is gone on with. What
+is counted is kept beside this script (`experiment_records.py`), so that the table can be made anew
+without training; `docs/experiments.md` says what was learnt from it.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from experiment_records import (
     write_record,
 )
 from numpy.typing import NDArray
-from reference_recipe import EPOCHS, fit_recipe
+from reference_recipe import fit_recipe
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 from torch import nn
@@ -54,56 +54,24 @@ from corroscope.segmentation.tta import average_over_ways
 Maps = dict[int, NDArray[np.float32]]
 """Probability of each pixel by number of the patch."""
 
+Fitted = tuple["Predict", int]
+"""What predicts, and its size."""
+
 FOLDS: Final = 5
-BASELINE: Final = "baseline"
-ALONE: Final[dict[str, Any]] = {
-    "pairing": {"alone": 1, "first_unseen": 0},
-    "epochs": 60,
-    "dilations": [],
-    "augmentation": {"specks": 0},
-}
-"""Networks that see single frames, 60 epochs of 50 steps of 8 crops; plain, to add ideas to."""
+SHIPPED: Final = "reference-2"
+"""What ideas are added to: the defaults of `TrainSettings`."""
 FEW: Final = 9
 """Tells the draw of which patches are learnt from, where not all are."""
 
 
 class Row(NamedTuple):
-    """An idea: settings that differ from the baseline's, or another use of trained networks."""
+    """An idea: settings that differ from those of what ships, or something else altogether."""
 
     changes: Mapping[str, Any] = MappingProxyType({})
-    members: Sequence[str] = ()
-    """Rows whose probabilities are averaged, instead of training."""
-    turned: bool = False
-    """Average over the eight ways in which a square can lie."""
-    forest: bool = False
-    recipe: bool = False
-    """The notebooks' recipe (`reference_recipe.py`)."""
     share: float = 1.0
     """How many of the patches are learnt from."""
-
-
-ROWS: Final[dict[str, Row]] = {
-    BASELINE: Row(),
-    "another seed": Row({"seed": 1}),
-    "eight ways": Row(members=[BASELINE], turned=True),
-    "two networks": Row(members=[BASELINE, "another seed"]),
-    "two networks, eight ways": Row(members=[BASELINE, "another seed"], turned=True),
-    "specks": Row({"augmentation": {"specks": 1.0}}),
-    "in company": Row({"augmentation": {"specks": 0, "in_company": True}}),
-    "dilated": Row({"dilations": [2, 4]}),
-    "deeper": Row({"widths": [8, 16, 32, 64, 96]}),
-    "soft rims": Row({"soft_rim_px": 0.7}),
-    "balanced": Row({"balance": 0.5}),
-    "wider": Row({"widths": [16, 24, 48, 96]}),
-    "broad background": Row({"background_sigma_px": 50}),
-    "U-Net": Row({"architecture": "unet"}),
-    "EfficientNet-B0": Row({"architecture": "smp:UnetPlusPlus"}),
-    "reference recipe": Row(recipe=True),
-    "half of the labels": Row(share=0.5),
-    "a quarter of the labels": Row(share=0.25),
-    "forest": Row(forest=True),
-    "network and forest": Row(members=[BASELINE, "forest"], turned=True),
-}
+    other: "Callable[[Sequence[Patch], int, int | None], Fitted] | None" = None
+    """Fits something else, given patches, a seed and epochs."""
 
 
 def main() -> None:
@@ -111,14 +79,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, help="where networks are kept")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=[], metavar="NAME")
     parser.add_argument("--run", type=Path, help="judge this cross-validated training instead")
     parser.add_argument("--mean", nargs="+", help="judge the mean of such runs, by their names")
-    parser.add_argument("--name", default="run", help="name of that row")
-    parser.add_argument("--epochs", type=int, help="instead of 60, to try the script")
+    parser.add_argument("--name", default=SHIPPED, help="name of that row")
+    parser.add_argument("--epochs", type=int, help="instead of all, to try the script")
     parser.add_argument("--workers", type=int, default=2, help="networks trained side by side")
     parser.add_argument("--table", action="store_true", help="only print what is kept")
-    parser.add_argument("--against", help=f"row that others are paired with, not {BASELINE!r}")
+    parser.add_argument(
+        "--against",
+        help="row that all others are paired with; else what ships, judged in the same way",
+    )
     chosen = parser.parse_args()
     if not chosen.table:
         if chosen.dataset is None or chosen.out is None:
@@ -131,41 +102,33 @@ def main() -> None:
             judge_mean(chosen.name, chosen.mean, patches, out)
         else:
             judge_rows(chosen.rows, patches, out, chosen.epochs, chosen.workers)
-    records = read_records(ROWS)
+    records = read_records([SHIPPED, *ROWS])
     if chosen.against and chosen.against not in records:
         raise SystemExit(f"{chosen.against}: has not been judged; rows are {'; '.join(records)}")
-    print(table(records, chosen.against or BASELINE))
+    print(table(records, chosen.against or SHIPPED, alike=not chosen.against))
 
 
 def judge_rows(
     names: Sequence[str], patches: Sequence[Patch], out: Path, epochs: int | None, workers: int
 ) -> None:
     """Train what rows need and keep what is counted."""
-    needed = dict.fromkeys(part for name in names for part in (*ROWS[name].members, name))
     # One thread each, side by side: a second one hardly speeds up a fit.
     with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         tasks: list[Future[None]] = [
             pool.submit(one_fold, name, fold, patches, out, epochs)
-            for name in needed
-            if not ROWS[name].members
+            for name in names
             for fold in range(FOLDS)
         ]
         for task in tasks:
             task.result()
+    if epochs:  # a trial of the script is no result
+        return
     for name in names:
-        row = ROWS[name]
-        costs = [json.loads(path.read_text()) for path in costs_of(name, out)]
-        record = judge_maps(
-            probabilities(row.members or [name], row.turned, out),
-            patches,
-            costs[0]["settings"],
-            sum(cost["processor_min"] for cost in costs),
-            sum(cost["parameters"] for cost in costs) / FOLDS,
-        )
-        if epochs:  # a trial of the script is no result
-            print(table({name: record}, BASELINE))
-        else:
-            write_record(name, record)
+        folders = [out / file_name(name) / f"fold{fold}" for fold in range(FOLDS)]
+        costs = [json.loads((folder / "cost.json").read_text()) for folder in folders]
+        minutes = sum(cost["processor_min"] for cost in costs)
+        parameters = sum(cost["parameters"] for cost in costs) / FOLDS
+        judge_kept(name, [name], patches, costs[0]["settings"], parameters, out, minutes)
 
 
 def judge_run(name: str, run: Path, patches: Sequence[Patch], out: Path) -> None:
@@ -202,12 +165,15 @@ def judge_kept(
     settings: Mapping[str, Any],
     parameters: float,
     out: Path,
+    processor_min: float | None = None,
 ) -> None:
     """Judge maps that are kept in four ways: in one or eight, at a point or rescored."""
     for turned, ways in ((False, ""), (True, ", eight ways")):
         maps = probabilities(runs, turned, out)
         for rescored, how in ((False, ""), (True, ", rescored")):
-            record = judge_maps(maps, patches, settings, None, parameters, rescored=rescored)
+            record = judge_maps(
+                maps, patches, settings, processor_min, parameters, rescored=rescored
+            )
             write_record(name + ways + how, record)
 
 
@@ -249,21 +215,18 @@ def one_fold(name: str, fold: int, patches: Sequence[Patch], out: Path, epochs: 
         few = np.random.default_rng([FEW, fold]).permutation(training)
         training = few[: round(row.share * len(training))].tolist()
     learnt = [patches[i] for i in training]
-    changes: dict[str, Any] = dict(row.changes)
+    settings = make_settings({**row.changes, **({"epochs": epochs} if epochs else {})})
     begun = time.process_time()
-    if row.forest:
-        predict, size = fit_forest(learnt, np.random.default_rng(fold))
-    elif row.recipe:
-        predict, size = fit_recipe(learnt, fold, epochs or EPOCHS)
+    if row.other:
+        predict, size = row.other(learnt, fold, epochs)
     else:
-        changes = {**ALONE, **changes, **({"epochs": epochs} if epochs else {})}
-        settings = make_settings(changes)
         network, _ = fit(learnt, [], settings, folder, accelerator="cpu")
         size = sum(weights.numel() for weights in network.parameters())
         predict = network_predicts(network, settings)
     minutes = (time.process_time() - begun) / 60
     keep_maps(predict, judged, patches, folder)
-    cost = {"processor_min": minutes, "parameters": size, "settings": changes}
+    asked = {} if row.other else settings.model_dump(mode="json")
+    cost = {"processor_min": minutes, "parameters": size, "settings": asked}
     write_json(folder / "cost.json", cost)
 
 
@@ -303,9 +266,10 @@ def bundle_predicts(segmenter: Segmenter) -> Predict:
     return lambda frame: segmenter.probability(relative_contrast(frame, sigma_px), None)
 
 
-def fit_forest(patches: Sequence[Patch], rng: np.random.Generator) -> tuple[Predict, int]:
+def fit_forest(patches: Sequence[Patch], seed: int, _: int | None) -> Fitted:
     """A random forest on intensity, edges and texture at six scales; its number of nodes."""
-    settings = make_settings(ALONE)
+    rng = np.random.default_rng(seed)
+    settings = make_settings({})
     rows, classes = [], []
     for contrast, patch in zip(contrasts(patches, settings), patches, strict=True):
         described = describe(contrast)
@@ -357,11 +321,25 @@ def probabilities(members: Sequence[str], turned: bool, out: Path) -> Maps:
     return summed
 
 
-def costs_of(name: str, out: Path) -> list[Path]:
-    """Files with the costs of all networks that a row needs."""
-    members = ROWS[name].members or [name]
-    folders = [out / file_name(member) for member in members]
-    return [path for folder in folders for path in sorted(folder.glob("fold*/cost.json"))]
+ROWS: Final[dict[str, Row]] = {
+    "another seed": Row({"seed": 1}),
+    "single frames only": Row({"pairing": {"alone": 1, "first_unseen": 0}}),
+    "no specks": Row({"augmentation": {"specks": 0}}),
+    "in company": Row({"augmentation": {"in_company": True}}),
+    "not dilated": Row({"dilations": []}),
+    "deeper": Row({"widths": [8, 16, 32, 64, 96], "dilations": []}),
+    "wider": Row({"widths": [16, 32, 64, 128]}),
+    "longer": Row({"epochs": 120}),
+    "soft rims": Row({"soft_rim_px": 0.7}),
+    "balanced": Row({"balance": 0.5}),
+    "broad background": Row({"background_sigma_px": 50}),
+    "U-Net": Row({"architecture": "unet"}),
+    "EfficientNet-B0": Row({"architecture": "smp:UnetPlusPlus"}),
+    "half of the labels": Row(share=0.5),
+    "a quarter of the labels": Row(share=0.25),
+    "reference recipe": Row(other=fit_recipe),
+    "forest": Row(other=fit_forest),
+}
 
 
 if __name__ == "__main__":

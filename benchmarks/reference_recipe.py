@@ -9,6 +9,7 @@ https://github.com/AnesSAD/Pitting_corrosion-CNRS, src/config.py, src/dataset.py
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import cv2
@@ -24,17 +25,19 @@ BATCH: Final = 5
 EPOCHS: Final = 100
 LEARNING_RATE: Final = 1e-3
 
+# A torchvision built for CUDA beside a torch built for the CPU lacks two operators when it is
+# imported, which torchmetrics does where it finds one; neither is used here.
+try:
+    with suppress(ImportError):
+        import torchvision  # noqa: F401
+except RuntimeError:
+    _operators = torch.library.Library("torchvision", "DEF")
+    for _name in ("nms", "qnms"):
+        _operators.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
 
 def recipe_network(in_channels: int) -> nn.Module:
     """UNet++ with EfficientNet-B0, of random weights."""
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        # A torchvision built for CUDA beside a torch built for the CPU lacks two
-        # operators at import; neither is used here.
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import segmentation_models_pytorch as smp
 
     network: nn.Module = smp.UnetPlusPlus(
@@ -44,7 +47,7 @@ def recipe_network(in_channels: int) -> nn.Module:
 
 
 def fit_recipe(
-    patches: Sequence[Patch], seed: int, epochs: int = EPOCHS
+    patches: Sequence[Patch], seed: int, epochs: int | None = None
 ) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], int]:
     """Train as the notebooks do; what predicts a frame's probabilities, and its size."""
     torch.manual_seed(seed)
@@ -53,7 +56,7 @@ def fit_recipe(
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     loss = nn.BCEWithLogitsLoss()
     network.train()
-    for _ in range(epochs):
+    for _ in range(epochs or EPOCHS):
         order = rng.permutation(len(patches))
         for first in range(0, len(order), BATCH):
             drawn = [_drawn(patches[i], rng) for i in order[first : first + BATCH]]

@@ -72,8 +72,8 @@ def demo(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     made = demo(out=folder)
-    >>> made.scores["dice"] > 0.5
-    True
+    >>> made.scores["dice"] > 0.5, made.scores["particle_recall"] > 0.6
+    (True, True)
     """
     folder = output_folder(out)
     settings = make_synth_settings(preset="demo")

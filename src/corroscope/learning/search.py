@@ -133,6 +133,23 @@ class Search:
         """
         self.study = open_study(self.folder, self._first)
 
+    def over(self, trials: int) -> bool:
+        """Whether nothing is left to do.
+
+        Parameters
+        ----------
+        trials
+            How many trials there shall be.
+
+        Returns
+        -------
+        bool
+            True once the trials and the last fits are done.
+        """
+        if self.done < trials or unfinished(self.study, trials):
+            return False
+        return all_done(self.finals())
+
     def work(self, trials: int, tell: Callable[[], None]) -> None:
         """Do what there is to do until the search is over.
 

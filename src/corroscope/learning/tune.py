@@ -174,17 +174,7 @@ def tune(
 
     with usable(folder):
         search.open()
-        if number == 1:
-            search.work(trials, tell)
-        else:
-            side_by_side(
-                _take_part,
-                [job] * number,
-                threads=threads_each(number),
-                what="the search",
-                again="the same command",
-                tell=tell,
-            )
+        _work_off(search, job, number, tell)
         verdict = conclude(search)
     built = load_bundle(search.finals().place("all") / BUNDLE)
     write_bundle(folder / BUNDLE, built.network, built.card)
@@ -193,6 +183,23 @@ def tune(
     write_tuning(tuning_page(search, verdict, read_manifest(folder)), folder / "report.html")
     write_json(folder / "metrics.json", verdict.metrics)
     return Tuned(load_bundle(folder / BUNDLE), verdict)
+
+
+def _work_off(search: Search, job: _Job, workers: int, tell: Callable[[], None]) -> None:
+    """Do what there is to do; processes take a while to start, so only where there is something."""
+    if search.over(job.trials):
+        tell()
+    elif workers == 1:
+        search.work(job.trials, tell)
+    else:
+        side_by_side(
+            _take_part,
+            [job] * workers,
+            threads=threads_each(workers),
+            what="the search",
+            again="the same command",
+            tell=tell,
+        )
 
 
 def _folder(out: str | Path, asked: Asked) -> Path:
