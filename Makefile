@@ -22,7 +22,7 @@ install: $(VENV)/.all
 test: $(VENV)/.all
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations=60 \
 		--ignore-glob='*/test_studio*'
-	$(BIN)/python -m pytest --durations=30 tests/test_studio*.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations=30 tests/test_studio*.py
 
 check: $(VENV)/.all
 	$(BIN)/ruff format --check .

@@ -11,7 +11,7 @@ from scipy import ndimage
 from sklearn import metrics
 
 from corroscope.scoring.counts import Counts, count
-from corroscope.scoring.scores import scores
+from corroscope.scoring.scores import score, scores
 
 
 def _blobs(rng: np.random.Generator, share: float) -> NDArray[np.bool_]:
@@ -106,3 +106,11 @@ def test_counts_add_up() -> None:
     total = sum((count(*pair) for pair in pairs), Counts())
     assert total.true_positive == sum(int((a & b).sum()) for a, b in pairs)
     assert total.true_negative == sum(int((~a & ~b).sum()) for a, b in pairs)
+
+
+def test_one_score_is_that_of_all(rng: np.random.Generator) -> None:
+    annotation = rng.random((60, 60)) < 0.1
+    one = count(annotation & (rng.random((60, 60)) < 0.7), annotation)
+    np.testing.assert_equal({name: score(one, name) for name in scores(one)}, scores(one))
+    with pytest.raises(KeyError, match="dise"):
+        score(one, "dise")

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from corroscope.learning.dataset import Patch
 from corroscope.scoring.counts import Counts, count
-from corroscope.scoring.scores import scores
+from corroscope.scoring.scores import score
 from corroscope.segmentation.particles import OperatingPoint, find_particles
 
 THRESHOLDS: Final = tuple(round(0.05 * k, 2) for k in range(4, 17))
@@ -185,9 +185,11 @@ def best_of(
     """
     values = []
     for counts, choice in tried:
-        found = scores(counts)
-        value = float(np.nan_to_num(found["dice"]) + np.nan_to_num(found["particle_f1_iou30"]))
-        values.append((value, abs(float(np.nan_to_num(found["count_bias"]))), choice))
+        dice, f1, bias = (
+            float(np.nan_to_num(score(counts, name)))
+            for name in ("dice", "particle_f1_iou30", "count_bias")
+        )
+        values.append((dice + f1, abs(bias), choice))
     highest = max(value for value, _, _ in values)
     good = [one for one in values if one[0] >= highest - nearly]
     return highest, min(good, key=lambda one: (one[1], -one[0]))[2]

@@ -1,6 +1,6 @@
 """What is counted on one image, so that any score of any set of images is a sum away."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -59,8 +59,9 @@ class Counts:
     false_on_empty: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        return Counts(**sums)
+        # Operating points are chosen by thousands of sums, so without going by names.
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Counts(*(one + another for one, another in pairs))
 
 
 def count(

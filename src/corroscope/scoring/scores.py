@@ -228,6 +228,34 @@ def scores(counts: Counts) -> dict[str, float]:
     return {name: _value(ratio, values) for name, ratio in RATIOS.items()}
 
 
+def score(counts: Counts, name: str) -> float:
+    """One of the scores of `scores`, without the others.
+
+    Parameters
+    ----------
+    counts
+        Counts of one image or the sum over several.
+    name
+        One of `SCORES`.
+
+    Returns
+    -------
+    float
+        The score; NaN for 0/0.
+
+    Raises
+    ------
+    KeyError
+        If there is no such score.
+
+    Examples
+    --------
+    >>> score(Counts(true_positive=8, false_positive=2, false_negative=2), "dice")
+    0.8
+    """
+    return _value(RATIOS[name], vars(counts))
+
+
 def per_image(counts: Sequence[Counts]) -> dict[str, Spread]:
     """Scores of each image on its own, and in how many they are undefined.
 
