@@ -364,6 +364,29 @@ def test_bad_input_is_one_line_and_code_2(
     assert size != "0" or (tmp_path / "out" / "frame_mask.png").exists()  # the rest of the batch
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("run a --bogus --out b", "corroscope run: --bogus is not understood; see"),
+        ("segment a --out b --theshold=3", "--theshold is not understood (did you mean --thresh"),
+        ("run a b --out c", "corroscope run: b is not understood; see corroscope run --help"),
+        ("run a", "the following arguments are required: --out; see corroscope run --help"),
+        ("segment a --out b --threshold x", "argument --threshold: invalid float value: 'x'"),
+        ("--bogus demo", "corroscope: --bogus is not understood; see corroscope --help"),
+        ("", "corroscope: the following arguments are required: COMMAND"),
+    ],
+)
+def test_words_that_are_not_understood(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words.split())
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told.count("\n") == 1
+    assert said in told
+
+
 def test_unwritable_folder(write_image: Writer) -> None:
     frame = write_image("frame.png", np.full((32, 32), 9, np.uint8))
     done = _run("segment", frame, "--out", "/proc/nowhere")

@@ -1,7 +1,10 @@
 """The words that the command line understands."""
 
 import argparse
+from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import metadata
+from typing import Any, NoReturn
 
 from corroscope.cli.networks import do_audit, do_compare, do_evaluate, do_train, do_tune
 from corroscope.cli.sequences import (
@@ -17,6 +20,25 @@ from corroscope.cli.sequences import (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that says in a line what it does not understand, like all that goes wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    # The whole command would be told of what its subcommand does not know, and not where to look.
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            word = unknown[0].split("=")[0]
+            near = get_close_matches(word, self._option_string_actions, 1, 0.75)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            self.error(f"{word} is not understood{meant}")
+        return known, unknown
+
+
 def parser() -> argparse.ArgumentParser:
     """Build what understands the words after ``corroscope``.
 
@@ -30,9 +52,7 @@ def parser() -> argparse.ArgumentParser:
     >>> parser().parse_args(["segment", "a.png", "--out", "found"]).images
     ['a.png']
     """
-    parser = argparse.ArgumentParser(
-        prog="corroscope", description="Recognise corrosion products in microscopy."
-    )
+    parser = _Parser(prog="corroscope", description="Recognise corrosion products in microscopy.")
     parser.add_argument("--version", action="version", version=metadata.version("corroscope"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, add, run, about in (
