@@ -23,6 +23,7 @@ from corroscope.errors import OutputError, SettingsError
 from corroscope.learning import final, search, trial
 from corroscope.learning.dataset import Patch, dataset_hash, frame_hash, read_dataset
 from corroscope.learning.held_out import hold_out
+from corroscope.learning.progress import Status, status
 from corroscope.learning.search import Asked, Search
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.space import (
@@ -327,6 +328,25 @@ def test_a_trial_whose_process_died_is_taken_up_in_its_folder(
         assert again[0].params == params
     states = [t.state for t in made.study.get_trials()]
     assert states.count(TrialState.FAIL) == 2
+
+
+def test_a_trial_that_ends_while_others_look_is_not_taken_up(
+    tmp_path: Path, patches: list[Patch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _search(tmp_path / "s", patches)
+    with _next(made, 2) as taken:
+        assert taken is not None
+
+    def ends(place: Path) -> Status:
+        if place == taken[1]:
+            made.study.tell(taken[0], 0.5)
+        return status(place)
+
+    monkeypatch.setattr("corroscope.learning.study.status", ends)
+    with _next(made, 2) as other:
+        assert other is not None
+        assert other[1] != taken[1]
+    assert [t.state for t in made.study.get_trials()] == [TrialState.COMPLETE, TrialState.RUNNING]
 
 
 def test_folds_that_are_done_are_not_done_again(

@@ -205,6 +205,11 @@ def _take_up(study: optuna.Study, folder: Path, first: Mapping[str, Any]) -> Non
         if not follows:
             if status(place).word == "running":
                 continue
+            # It may have ended since it was looked up, and not have died: it is told before its
+            # process lets go of it.
+            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if trial.number not in {one.number for one in running}:
+                continue
             # What a process that was killed had not written yet is in what was asked for.
             fixed: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
             drawn = dict(first) if place.name == FIRST else {**fixed, **trial.params}
