@@ -73,8 +73,13 @@ def judged_record(
     )
 
 
-def write_record(name: str, record: Record) -> None:
-    """Keep a row."""
+def write_records(records: Mapping[str, Record]) -> None:
+    """Keep rows."""
+    for name, record in records.items():
+        _write(name, record)
+
+
+def _write(name: str, record: Record) -> None:
     patches = {
         patch: {
             "cluster": record.clusters[patch],

@@ -29,7 +29,7 @@ from experiment_records import (
     judged_record,
     read_records,
     table,
-    write_record,
+    write_records,
 )
 from numpy.typing import NDArray
 from reference_recipe import fit_recipe
@@ -82,8 +82,10 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=[], metavar="NAME")
     parser.add_argument("--run", type=Path, help="judge this cross-validated training instead")
     parser.add_argument("--mean", nargs="+", help="judge the mean of such runs, by their names")
-    parser.add_argument("--name", default=SHIPPED, help="name of that row")
-    parser.add_argument("--epochs", type=int, help="instead of all, to try the script")
+    parser.add_argument("--name", help="name of that row")
+    parser.add_argument(
+        "--epochs", type=int, help="instead of all, to try the script in a folder of its own"
+    )
     parser.add_argument("--workers", type=int, default=2, help="networks trained side by side")
     parser.add_argument("--table", action="store_true", help="only print what is kept")
     parser.add_argument(
@@ -94,6 +96,8 @@ def main() -> None:
     if not chosen.table:
         if chosen.dataset is None or chosen.out is None:
             parser.error("give DATASET and --out, or --table")
+        if not (chosen.rows or ((chosen.run or chosen.mean) and chosen.name)):
+            parser.error("give --rows, or --run or --mean with a --name")
         patches = read_dataset(chosen.dataset)
         out = output_folder(chosen.out)
         if chosen.run:
@@ -121,14 +125,17 @@ def judge_rows(
         ]
         for task in tasks:
             task.result()
-    if epochs:  # a trial of the script is no result
-        return
     for name in names:
         folders = [out / file_name(name) / f"fold{fold}" for fold in range(FOLDS)]
         costs = [json.loads((folder / "cost.json").read_text()) for folder in folders]
         minutes = sum(cost["processor_min"] for cost in costs)
         parameters = sum(cost["parameters"] for cost in costs) / FOLDS
-        judge_kept(name, [name], patches, costs[0]["settings"], parameters, out, minutes)
+        asked = costs[0]["settings"]
+        records = judge_kept(name, [name], patches, asked, parameters, out, minutes)
+        if epochs:  # a trial of the script is no result
+            print(table(records, name, alike=True))
+        else:
+            write_records(records)
 
 
 def judge_run(name: str, run: Path, patches: Sequence[Patch], out: Path) -> None:
@@ -143,7 +150,7 @@ def judge_run(name: str, run: Path, patches: Sequence[Patch], out: Path) -> None
         parameters = bundle.card.parameters
         predict = bundle_predicts(Segmenter(bundle, precision="f32"))
         keep_maps(predict, judged, patches, output_folder(out / file_name(name) / f"fold{fold}"))
-    judge_kept(name, [name], patches, asked["settings"], parameters, out)
+    write_records(judge_kept(name, [name], patches, asked["settings"], parameters, out))
 
 
 def judge_mean(name: str, runs: Sequence[str], patches: Sequence[Patch], out: Path) -> None:
@@ -155,7 +162,7 @@ def judge_mean(name: str, runs: Sequence[str], patches: Sequence[Patch], out: Pa
                 f"{run}: has not been judged here; give it with --run and --name first"
             )
     parameters = sum(kept[run].parameters for run in runs)
-    judge_kept(name, runs, patches, kept[runs[0]].settings, parameters, out)
+    write_records(judge_kept(name, runs, patches, kept[runs[0]].settings, parameters, out))
 
 
 def judge_kept(
@@ -166,15 +173,16 @@ def judge_kept(
     parameters: float,
     out: Path,
     processor_min: float | None = None,
-) -> None:
+) -> dict[str, Record]:
     """Judge maps that are kept in four ways: in one or eight, at a point or rescored."""
+    records = {}
     for turned, ways in ((False, ""), (True, ", eight ways")):
         maps = probabilities(runs, turned, out)
         for rescored, how in ((False, ""), (True, ", rescored")):
-            record = judge_maps(
+            records[name + ways + how] = judge_maps(
                 maps, patches, settings, processor_min, parameters, rescored=rescored
             )
-            write_record(name + ways + how, record)
+    return records
 
 
 def judge_maps(
