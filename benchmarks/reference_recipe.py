@@ -3,7 +3,8 @@
 As published: UNet++ with an EfficientNet-B0 encoder, grey levels over 255, resized from 200 to
 224 px without interpolation, mirror images and turns by up to 45°, cross-entropy, Adam at 0.001
 throughout, 100 epochs of batches of 5. Two things differ, or it could not be compared: its weights
-are not those of ImageNet, and no epoch is chosen by the patches that it is judged on.
+are not those of ImageNet, and no epoch is chosen by the patches that it is judged on. Precision is
+what `corroscope train` chooses on the same processor.
 
 https://github.com/AnesSAD/Pitting_corrosion-CNRS, src/config.py, src/dataset.py, src/train.py.
 """
@@ -50,9 +51,13 @@ def fit_recipe(
     patches: Sequence[Patch], seed: int, epochs: int | None = None
 ) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], int]:
     """Train as the notebooks do; what predicts a frame's probabilities, and its size."""
+    from corroscope.learning.fit import precision_of  # Lightning needs the operators above
+
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = recipe_network(1)
+    # Channels last: the same sums, of which this network takes a fifth less time.
+    network = recipe_network(1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mixed = precision_of("cpu") == "bf16-mixed"
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     loss = nn.BCEWithLogitsLoss()
     network.train()
@@ -62,7 +67,9 @@ def fit_recipe(
             drawn = [_drawn(patches[i], rng) for i in order[first : first + BATCH]]
             frames, masks = (torch.stack(part) for part in zip(*drawn, strict=True))
             optimizer.zero_grad()
-            loss(network(frames), masks).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                logits = network(frames.contiguous(memory_format=torch.channels_last))
+            loss(logits.float(), masks).backward()
             optimizer.step()
     network.eval()
 

@@ -18,6 +18,11 @@ from corroscope.outputs import write_png
 SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
 """Where the tests leave what they saw, to be looked at."""
 
+PATIENCE_MS = 20_000
+"""How long to wait for what a page is to show: a busy machine is no failure."""
+
+expect.set_options(timeout=PATIENCE_MS)
+
 # The sandbox needs rights that root in a container lacks; the rest keeps Chromium off the network.
 _OPTIONS = [
     "--no-sandbox",
@@ -63,7 +68,7 @@ def opened(
         viewport={"width": width, "height": height}, bypass_csp=not checked
     )
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE_MS)
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(

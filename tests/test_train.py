@@ -515,13 +515,13 @@ def test_parity_is_measured_on_something(tmp_path: Path, quick: TrainSettings) -
 
 def test_precision_follows_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert fit._precision("auto") == "32-true"
+    assert fit.precision_of("auto") == "32-true"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert fit._precision("auto") == "bf16-mixed"
+    assert fit.precision_of("auto") == "bf16-mixed"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    assert fit._precision("auto") == "16-mixed"
-    assert fit._precision("cpu") == "bf16-mixed"
+    assert fit.precision_of("auto") == "16-mixed"
+    assert fit.precision_of("cpu") == "bf16-mixed"
 
 
 # Judging

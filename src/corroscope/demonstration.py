@@ -114,6 +114,7 @@ def demo(
             current["time/s"].to_numpy() - settings.cell.lead_s,
             1000 * current["<I>/mA"].to_numpy(),
         ),
+        pixel_size_um=settings.cell.pixel_size_um,
     )
     draw_overview(shown, folder / "overview.png")
     return Demo(folder, len(frames), particles, scores(counts))

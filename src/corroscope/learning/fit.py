@@ -313,7 +313,7 @@ def _trainer(accelerator: str, devices: int | str, **options: Any) -> lightning.
             devices=devices,
             # Spawned, since other processes would go through all of this command again.
             strategy="auto" if devices in (1, "1") else "ddp_spawn",
-            precision=_precision(accelerator),
+            precision=precision_of(accelerator),
             deterministic="warn",
             **options,
         )
@@ -359,7 +359,7 @@ def _tamed() -> Iterator[None]:
             signal.signal(signal.SIGINT, interrupt)
 
 
-def _precision(accelerator: str) -> Any:
+def precision_of(accelerator: str) -> Any:
     """Mixed precision where the machine has units for it; elsewhere it is slower, not faster."""
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"

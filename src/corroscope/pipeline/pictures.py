@@ -108,7 +108,11 @@ def small_frames(
 
 
 def make_overview(
-    passes: Passes, registration: Registration, table: pd.DataFrame, particles: pd.DataFrame
+    passes: Passes,
+    registration: Registration,
+    table: pd.DataFrame,
+    particles: pd.DataFrame,
+    pixel_size_um: float | None,
 ) -> Overview | None:
     """Put together what the overview shows.
 
@@ -122,6 +126,8 @@ def make_overview(
         Of frames.
     particles
         Of all frames.
+    pixel_size_um
+        Side of a pixel; None leaves areas in pixels.
 
     Returns
     -------
@@ -154,6 +160,7 @@ def make_overview(
         counted=np.asarray(table["segmented"], bool),
         timed=known,
         number=last,
+        pixel_size_um=pixel_size_um,
     )
 
 

@@ -196,7 +196,7 @@ def run(
         counted = Counted(known, operating_point_remark(known_with, segmenter))
         manifest["current"] = None if cell is None else cell.facts
         write_json(folder / MANIFEST, manifest)
-        shown = make_overview(course, registration, table, particles)
+        shown = make_overview(course, registration, table, particles, pixel_size)
         if shown is not None:
             draw_overview(shown, folder / "overview.png")
         show(course, registration, table, particles, followed, cell, counted, manifest, folder)

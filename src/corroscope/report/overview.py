@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from corroscope.outputs import replacing
+from corroscope.report.run.scales import Lengths
 
 LARGEST_SIDE_PX: Final = 1250
 """Larger pictures are reduced; more than this the page does not show."""
@@ -43,6 +44,8 @@ class Overview:
         The same where it is known; None otherwise.
     current
         Times in seconds and current in microamperes, where it is known.
+    pixel_size_um
+        Side of a pixel; None leaves areas in pixels.
     """
 
     frame: NDArray[np.generic]
@@ -55,6 +58,7 @@ class Overview:
     number: int = -1
     truth: pd.DataFrame | None = None
     current: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    pixel_size_um: float | None = None
 
     @property
     def axis(self) -> str:
@@ -157,12 +161,15 @@ def _draw_sizes(axes: Axes, shown: Overview) -> None:
     if shown.truth is not None:
         areas = pd.concat([areas, shown.truth["area_px"]])
     # At least from 5 to 500 px², so that pages can be compared; further where need be.
-    edges = np.geomspace(min([5, *areas]), max([500, *areas]) + 1, 24).tolist()
-    axes.hist(shown.found["area_px"], edges, color="tab:red", alpha=0.5, label="found")
+    lengths = Lengths(shown.pixel_size_um)
+    edges = lengths.area(np.geomspace(min([5, *areas]), max([500, *areas]) + 1, 24)).tolist()
+    axes.hist(
+        lengths.area(shown.found["area_px"]), edges, color="tab:red", alpha=0.5, label="found"
+    )
     if shown.truth is not None:
-        areas = shown.truth["area_px"]
-        axes.hist(areas, edges, histtype="step", color="black", ls="--", label="true")
+        true = lengths.area(shown.truth["area_px"])
+        axes.hist(true, edges, histtype="step", color="black", ls="--", label="true")
     axes.set_xscale("log")
-    axes.set(xlabel="area / px²", ylabel="particles, all frames")
+    axes.set(xlabel=f"area / {lengths.area_unit}", ylabel="particles, all frames")
     axes.legend(loc="upper right")
     axes.set_title("sizes")
