@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from corroscope.learning.dataset import Patch
 from corroscope.learning.judge import Choice, Judged, choice_of, choose, judge, nested_choices
-from corroscope.learning.operating_points import best_of, best_point
-from corroscope.learning.rescore import Looks, choose_rescoring, look_at
+from corroscope.learning.operating_points import POINTS, best_point, dice_and_f1
+from corroscope.learning.rescore import Look, fit_rescoring, look_at
 from corroscope.scoring.counts import Counts, count
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.card import render_model_card
@@ -183,7 +183,7 @@ def crowds(rng: np.random.Generator, *, telling: bool) -> Judged:
     return Judged(patches, probabilities, folds, [np.zeros((224, 224), np.float32)] * 16)
 
 
-def looks_of(judged: Judged) -> Looks:
+def looks_of(judged: Judged) -> list[Look]:
     assert judged.looks is not None
     return judged.looks
 
@@ -191,7 +191,8 @@ def looks_of(judged: Judged) -> Looks:
 def test_company_is_used_where_it_tells(rng: np.random.Generator) -> None:
     judged = crowds(rng, telling=True)
     metrics = judge(judged, APART, np.random.default_rng(0))
-    plain = best_point(judged.counts_at_points)[0]
+    at = POINTS.index(best_point(judged.counts_at_points))
+    plain = dice_and_f1(sum((counts[at] for counts in judged.counts_at_points), Counts()))
     found = metrics["scores"]["dice"] + metrics["scores"]["particle_f1_iou30"]
     assert found > 1.97 > plain + 0.05  # even though it was chosen on other patches
     rescoring = choice_of(metrics).rescoring
@@ -225,36 +226,43 @@ def test_what_is_ignored_is_not_learnt_from(rng: np.random.Generator) -> None:
     hidden[:100] = True
     unknown = [replace(patch, ignored=hidden) for patch in judged.patches]
     wrong = [replace(patch, mask=patch.mask ^ hidden, ignored=hidden) for patch in judged.patches]
-    chosen = [
-        choose_rescoring(
-            look_at(patches, judged.probabilities, [FLAT[:224, :224]] * 16),
-            judged.folds,
-            APART,
-            range(16),
-        )
+    fitted = [
+        fit_rescoring(look_at(patches, judged.probabilities, [FLAT[:224, :224]] * 16))
         for patches in (unknown, wrong)
     ]
-    assert chosen[0] is not None
-    assert chosen[0] == chosen[1]
+    assert fitted[0] is not None
+    assert fitted[0] == fitted[1]
+    assert fitted[0] != fit_rescoring(looks_of(judged))
 
 
 def test_without_folds_or_without_both_kinds_there_is_none(rng: np.random.Generator) -> None:
     judged = crowds(rng, telling=True)
-    looks = looks_of(judged)
-    assert choose_rescoring(looks, judged.folds, APART, range(4)) is None
-    assert choose_rescoring(looks, judged.folds, APART, range(6)) is not None
+    assert choose(judged, APART, range(4)).rescoring is None
+    assert choose(judged, APART, range(8)).rescoring is not None
+    together = np.ones((16, 16), bool)
+    assert choose(judged, together, range(16)).rescoring is None
     right = [replace(patch, mask=patch.mask | (p > 0)) for patch, p in
              zip(judged.patches, judged.probabilities, strict=True)]  # fmt: skip
-    looks = looks_of(replace(judged, patches=right))
-    assert choose_rescoring(looks, judged.folds, APART, range(16)) is None
+    assert fit_rescoring(looks_of(replace(judged, patches=right))) is None
     assert choose(replace(judged, patches=right), APART, range(16)).rescoring is None
+    assert fit_rescoring([]) is None
+
+
+def test_weights_are_those_of_all_and_the_decision_is_not_chosen(rng: np.random.Generator) -> None:
+    judged = crowds(rng, telling=True)
+    chosen = choose(judged, APART, range(16)).rescoring
+    assert chosen is not None
+    assert chosen == fit_rescoring(looks_of(judged))
+    assert chosen.decision == 0.5
+    fewer = choose(judged, APART, range(12)).rescoring
+    assert fewer is not None
+    assert fewer.weights != chosen.weights
 
 
 def test_looks_count_as_the_segmenter_finds(rng: np.random.Generator) -> None:
     judged = crowds(rng, telling=True)
-    chosen = choose_rescoring(looks_of(judged), judged.folds, APART, range(16))
-    assert chosen is not None
-    choice = Choice(OperatingPoint(0.5, 1), chosen[1])
-    found = [count(judged.found(k, choice), patch.mask) for k, patch in enumerate(judged.patches)]
-    total = sum(found, Counts())
-    assert best_of([(total, None)])[0] == pytest.approx(chosen[0], abs=0.03)
+    fitted = fit_rescoring(looks_of(judged))
+    assert fitted is not None
+    choice = Choice(OperatingPoint(0.5, 1), fitted)
+    for number, (patch, look) in enumerate(zip(judged.patches, looks_of(judged), strict=True)):
+        assert look.count(fitted) == count(judged.found(number, choice), patch.mask)

@@ -82,10 +82,10 @@ def compared_points(
             if not near(pair, other):
                 numbers.append(number)
     nested = {
-        fold: best_point([*always, *(real[i] for i in numbers)], nearly=0)[1]
+        fold: best_point([*always, *(real[i] for i in numbers)], nearly=0)
         for fold, numbers in allowed.items()
     }
-    return best_point([*always, *real], nearly=0)[1], nested
+    return best_point([*always, *real], nearly=0), nested
 
 
 def _counted(pair: Paired, segmenter: Segmenter) -> list[list[Counts]]:

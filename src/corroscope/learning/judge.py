@@ -1,6 +1,6 @@
 """What a network's probabilities are worth against what the annotator drew."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -12,11 +12,13 @@ from corroscope.learning.clusters import clusters_of
 from corroscope.learning.dataset import Patch
 from corroscope.learning.operating_points import (
     NEARLY,
+    POINTS,
     best_point,
     counts_at_points,
+    dice_and_f1,
     point_of,
 )
-from corroscope.learning.rescore import Looks, choose_rescoring, look_at
+from corroscope.learning.rescore import Look, fit_rescoring, look_at
 from corroscope.learning.surfaces import surface_groups
 from corroscope.scoring.bootstrap import intervals
 from corroscope.scoring.calibration import (
@@ -95,8 +97,8 @@ class Judged:
         return counts_at_points(self.patches, self.probabilities)
 
     @cached_property
-    def looks(self) -> Looks | None:
-        """The candidates of each patch, where there are contrasts; they know what was counted."""
+    def looks(self) -> list[Look] | None:
+        """The candidates of each patch, where there are contrasts."""
         if self.contrasts is None:
             return None
         return look_at(self.patches, self.probabilities, self.contrasts)
@@ -126,7 +128,8 @@ def choose(judged: Judged, shared: NDArray[np.bool_], among: Sequence[int]) -> C
     """Choose how particles are found.
 
     Candidates are judged once more only where that raises the sum of Dice and particle F1 by more
-    than `corroscope.learning.operating_points.NEARLY`.
+    than `corroscope.learning.operating_points.NEARLY`: of folds for which both, weights and
+    operating point, come from other surface.
 
     Parameters
     ----------
@@ -138,14 +141,33 @@ def choose(judged: Judged, shared: NDArray[np.bool_], among: Sequence[int]) -> C
     Returns
     -------
     Choice
-        The operating point is always one that was chosen by itself.
+        Operating point and weights are those that all of them together give.
     """
-    highest, point = best_point([judged.counts_at_points[i] for i in among])
+    point = best_point([judged.counts_at_points[i] for i in among])
     looks = judged.looks
-    rescored = None if looks is None else choose_rescoring(looks, judged.folds, shared, among)
-    if rescored is None or rescored[0] <= highest + NEARLY:
+    if looks is None or len({judged.folds[i] for i in among}) < 2:
         return Choice(point)
-    return Choice(point, rescored[1])
+    at_point, once_more = Counts(), Counts()
+    for inside, others in _folds(judged.folds, shared, among):
+        fitted = fit_rescoring([looks[i] for i in others])
+        if fitted is None:
+            return Choice(point)
+        once_more += sum((looks[i].count(fitted) for i in inside), Counts())
+        other = POINTS.index(best_point([judged.counts_at_points[i] for i in others]))
+        at_point += sum((judged.counts_at_points[i][other] for i in inside), Counts())
+    if dice_and_f1(once_more) <= dice_and_f1(at_point) + NEARLY:
+        return Choice(point)
+    return Choice(point, fit_rescoring([looks[i] for i in among]))
+
+
+def _folds(
+    folds: Sequence[int], shared: NDArray[np.bool_], among: Sequence[int]
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Patches of each fold, and those that share no surface with them."""
+    for number in sorted({folds[i] for i in among}):
+        inside = [i for i in among if folds[i] == number]
+        near = np.any(shared[inside], axis=0, keepdims=True)[0]
+        yield inside, [i for i in among if folds[i] != number and not near[i]]
 
 
 def nested_choices(judged: Judged, shared: NDArray[np.bool_]) -> dict[int, Choice]:
@@ -164,15 +186,10 @@ def nested_choices(judged: Judged, shared: NDArray[np.bool_]) -> dict[int, Choic
         Chosen on patches that share no surface with those of the fold; 0.5 and 1 px where there
         are none.
     """
-    folds = sorted(set(judged.folds))
-    if len(folds) == 1:
-        return {folds[0]: Choice(UNCHOSEN)}
-    choices = {}
-    for fold in folds:
-        in_fold = np.array([f == fold for f in judged.folds])
-        others = np.flatnonzero(~shared[in_fold].any(axis=0)).tolist()
-        choices[fold] = choose(judged, shared, others) if others else Choice(UNCHOSEN)
-    return choices
+    return {
+        judged.folds[inside[0]]: choose(judged, shared, others) if others else Choice(UNCHOSEN)
+        for inside, others in _folds(judged.folds, shared, range(len(judged.folds)))
+    }
 
 
 def nested_counts(judged: Judged, shared: NDArray[np.bool_]) -> list[Counts]:

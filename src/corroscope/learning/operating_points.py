@@ -1,8 +1,8 @@
 """Which probabilities count as a particle: chosen on patches that the network has not seen."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ POINTS: Final = tuple(
 )
 """Operating points that are tried."""
 NEARLY: Final = 0.01
-"""How far below the highest sum of Dice and particle F1 what is chosen may be."""
+"""Differences of the sum of Dice and particle F1 that are not worth a choice."""
 
 
 def count_at(
@@ -59,7 +59,7 @@ def operating_point(
 ) -> OperatingPoint:
     """Operating point with a high sum of Dice and particle F1, at which counts agree.
 
-    The one that `best_of` takes.
+    The one that `best_point` takes.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def operating_point(
     >>> operating_point([patch], [np.where(mask, 0.33, 0.27).astype(np.float32)])
     OperatingPoint(threshold=0.3, min_area_px=1, peak=0.0)
     """
-    return best_point(counts_at_points(patches, probabilities))[1]
+    return best_point(counts_at_points(patches, probabilities))
 
 
 def counts_at_points(
@@ -125,54 +125,22 @@ def _counts_of_patch(patch: Patch, probability: NDArray[np.float32]) -> list[Cou
     return counts
 
 
-def best_point(
-    counts: Sequence[Sequence[Counts]], nearly: float = NEARLY
-) -> tuple[float, OperatingPoint]:
-    """Choose one of `POINTS` by `best_of`.
-
-    Parameters
-    ----------
-    counts
-        For each patch its counts at each of `POINTS`, as from `counts_at_points`.
-    nearly
-        As for `best_of`.
-
-    Returns
-    -------
-    highest : float
-        The highest sum of Dice and particle F1.
-    point : OperatingPoint
-        What is chosen.
-    """
-    pooled = (
-        sum((at_points[number] for at_points in counts), Counts()) for number in range(len(POINTS))
-    )
-    return best_of(zip(pooled, POINTS, strict=True), nearly)
-
-
-_Choice = TypeVar("_Choice")
-
-
-def best_of(
-    tried: Iterable[tuple[Counts, _Choice]], nearly: float = NEARLY
-) -> tuple[float, _Choice]:
-    """Choose what has a high sum of Dice and particle F1, and at which counts agree.
+def best_point(counts: Sequence[Sequence[Counts]], nearly: float = NEARLY) -> OperatingPoint:
+    """Choose one of `POINTS` with a high sum of Dice and particle F1, and at which counts agree.
 
     Near its highest value the sum hardly changes, while the number of particles does: of all
     that are nearly as good, the one with the smallest count bias is taken.
 
     Parameters
     ----------
-    tried
-        What can be chosen, each with the pooled counts that it gives.
+    counts
+        For each patch its counts at each of `POINTS`, as from `counts_at_points`.
     nearly
         How far below the highest sum that may be.
 
     Returns
     -------
-    highest : float
-        The highest sum, which need not be that of what is chosen.
-    choice
+    OperatingPoint
         What is chosen; the first of equal ones.
 
     Examples
@@ -180,19 +148,41 @@ def best_of(
     >>> pixels = {"true_positive": 80, "false_positive": 9, "false_negative": 9}
     >>> many = Counts(**pixels, predicted=130, annotated=100, matched_iou_30=92)
     >>> alike = Counts(**pixels, predicted=100, annotated=100, matched_iou_30=80)
-    >>> best_of([(many, "many"), (alike, "as many")])[1]
-    'as many'
+    >>> best_point([[many] * 9 + [alike] * (len(POINTS) - 9)]) == POINTS[9]
+    True
     """
-    values = []
-    for counts, choice in tried:
-        dice, f1, bias = (
-            float(np.nan_to_num(score(counts, name)))
-            for name in ("dice", "particle_f1_iou30", "count_bias")
-        )
-        values.append((dice + f1, abs(bias), choice))
-    highest = max(value for value, _, _ in values)
-    good = [one for one in values if one[0] >= highest - nearly]
-    return highest, min(good, key=lambda one: (one[1], -one[0]))[2]
+    pooled = [
+        sum((at_points[number] for at_points in counts), Counts()) for number in range(len(POINTS))
+    ]
+    sums = [dice_and_f1(each) for each in pooled]
+    good = max(sums) - nearly
+    _, _, number = min(
+        (abs(float(np.nan_to_num(score(each, "count_bias")))), -value, number)
+        for number, (each, value) in enumerate(zip(pooled, sums, strict=True))
+        if value >= good
+    )
+    return POINTS[number]
+
+
+def dice_and_f1(counts: Counts) -> float:
+    """Sum of Dice and particle F1, by which is chosen; 0 where there is nothing.
+
+    Parameters
+    ----------
+    counts
+        Of all patches.
+
+    Returns
+    -------
+    float
+        0 to 2.
+
+    Examples
+    --------
+    >>> dice_and_f1(Counts(true_positive=9, predicted=1, annotated=1, matched_iou_30=1))
+    2.0
+    """
+    return sum(float(np.nan_to_num(score(counts, name))) for name in ("dice", "particle_f1_iou30"))
 
 
 def point_of(metrics: Mapping[str, Any]) -> OperatingPoint:

@@ -154,15 +154,17 @@ def _from_pits(contrast: NDArray[np.float32], candidacy: Candidacy) -> NDArray[n
     return np.asarray(np.minimum(off_px, np.float32(candidacy.reach_px)))
 
 
-def keep(candidates: Candidates, kept: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Drop some of the candidates.
+def keep(candidates: Candidates, rescoring: Rescoring, min_area_px: int = 1) -> NDArray[np.int32]:
+    """Judge candidates once more, and drop those that are not kept.
 
     Parameters
     ----------
     candidates
         What may be particles.
-    kept
-        ``(candidates,)``, which are.
+    rescoring
+        How they are judged.
+    min_area_px
+        Those with fewer pixels are dropped, too.
 
     Returns
     -------
@@ -171,10 +173,18 @@ def keep(candidates: Candidates, kept: NDArray[np.bool_]) -> NDArray[np.int32]:
 
     Examples
     --------
-    >>> candidates = Candidates(np.array([[1, 0, 2]], np.int32), np.zeros((2, 3)))
-    >>> keep(candidates, np.array([False, True]))
+    >>> rescoring = Rescoring(
+    ...     threshold=0.3, min_area_px=1, reach_px=20, sure=0.5, pit_contrast=-0.2, pit_px=7,
+    ...     weights=(1, 1, 0), intercept=0, decision=0.5,
+    ... )
+    >>> features = np.array([[-1.0, 0, 9], [-1, 2, 9]])
+    >>> keep(Candidates(np.array([[1, 0, 2]], np.int32), features), rescoring)
     array([[0, 0, 1]], dtype=int32)
     """
+    logit = candidates.features @ np.array(rescoring.weights) + rescoring.intercept
+    areas = np.bincount(candidates.labels.ravel(), minlength=len(logit) + 1)[1:]
+    likely = logit >= np.log(rescoring.decision / (1 - rescoring.decision))
+    kept = likely & (areas >= min_area_px)
     numbers = np.zeros(len(kept) + 1, np.int32)
     numbers[1:] = np.where(kept, np.cumsum(kept), 0)
     return np.asarray(numbers[candidates.labels])
@@ -225,8 +235,4 @@ def find_rescored(
     >>> find_rescored(probability, contrast, rescoring).max()
     np.int32(2)
     """
-    candidates = find_candidates(probability, contrast, rescoring)
-    logit = candidates.features @ np.array(rescoring.weights) + rescoring.intercept
-    kept = logit >= np.log(rescoring.decision / (1 - rescoring.decision))
-    areas = np.bincount(candidates.labels.ravel(), minlength=len(kept) + 1)[1:]
-    return keep(candidates, kept & (areas >= min_area_px))
+    return keep(find_candidates(probability, contrast, rescoring), rescoring, min_area_px)
