@@ -171,6 +171,24 @@ def test_a_pit_ejects_nothing_before_its_birth_nor_long_after_its_death() -> Non
         assert told["pit"].iloc[-1] == mother
 
 
+def test_nothing_is_said_to_leave_a_pit_before_that_is_born() -> None:
+    tables, _ = simulate(PITS, 100, np.random.default_rng(6))
+    tracks, summary, followed, known, frames = tables
+    before = find_mothers(*tables)
+    # Births told a little late, as they are of pits that are small at first.
+    late = known.assign(born_s=known["born_s"] + 0.8, born_low_s=known["born_s"])
+    told = find_mothers(tracks, summary, followed, late, frames)
+    born = late.set_index("pit")["born_s"].reindex(told["pit"]).to_numpy()
+    named = told["ejected_s"].notna().to_numpy()
+    assert (told["ejected_s"] >= np.minimum(born, told["first_s"]))[named].all()
+    assert (told["ejected_s"] <= told["first_s"])[named].all()
+    # Later ones, of which births tell nothing, are as they were.
+    others = named & (told["ejected_s"] > born + 0.1).to_numpy()
+    assert others.sum() > 60
+    assert np.allclose(told["ejected_s"][others], before["ejected_s"][others], atol=0.2)
+    assert (before["ejected_s"] < born)[named].any()
+
+
 def test_a_particle_found_again_keeps_its_mother_and_is_not_ejected_again() -> None:
     tables, _ = simulate(PITS, 80, np.random.default_rng(4))
     lists = [

@@ -1,7 +1,7 @@
 """Fits how candidates are judged once more by what is around them.
 
 Only weights are fitted. From which probability of its pixels something may be a particle, and from
-which of its own it is kept, could be chosen as well: on a few pieces of surface that choice is mostly
+which of its own it is kept, could be chosen as well: on a few pieces of surface that is mostly
 chance (`docs/experiments.md`).
 """
 

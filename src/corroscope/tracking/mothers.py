@@ -48,7 +48,8 @@ def find_mothers(
         ``summary`` with ``pit``, ``pit_probability``, ``pit_distance_px``, and with
         ``ejected_probability``, that this pit ejected it when it was first seen (where none is
         named, that any did), and
-        ``ejected_s``, the median time of that; empty where times are unknown or no pit is named.
+        ``ejected_s``, the median time of that, but not before its mother's birth; empty where
+        times are unknown or no pit is named.
 
     References
     ----------
@@ -83,15 +84,20 @@ def find_mothers(
     told["pit"] = mothers
     ejected = belief.ejected.sum(axis=1)
     age = np.where(belief.pit == mothers[:, None], belief.age_s, 0).sum(axis=1)
-    place = pit_summary.set_index("pit")[["y_ref_px", "x_ref_px"]].reindex(mothers)
-    apart = place.to_numpy(float) - summary[["y_last_px", "x_last_px"]].to_numpy(float)
+    mother = pit_summary.set_index("pit")[["y_ref_px", "x_ref_px", "born_s"]].reindex(mothers)
+    apart = mother[["y_ref_px", "x_ref_px"]].to_numpy(float) - summary[
+        ["y_last_px", "x_last_px"]
+    ].to_numpy(float)
     told["pit_distance_px"] = np.hypot(apart[:, 0], apart[:, 1])
     own = np.where(belief.pit == mothers[:, None], belief.ejected, 0).sum(axis=1)
     told["ejected_probability"] = np.where(mothers > 0, own, ejected)
     known = frames["time_s"].notna().all()
     seen = summary["first_s"].to_numpy(float) if known else np.full(len(summary), np.nan)
+    # Pits are born by the law of their growth, a little late at times: tables that hold both times
+    # are not to contradict each other. A birth that is not known bounds nothing.
+    left = np.fmin(np.fmax(seen - age, mother["born_s"].to_numpy(float)), seen)
     # Of one that was lost and found, nothing tells when it left.
-    told["ejected_s"] = np.where((mothers > 0) & (own >= 0.5), seen - age, np.nan)
+    told["ejected_s"] = np.where((mothers > 0) & (own >= 0.5) & np.isfinite(seen), left, np.nan)
     return told
 
 
