@@ -17,13 +17,12 @@ demo: $(VENV)/.core
 
 install: $(VENV)/.all
 
-# The studio's tests by themselves and one after the other: together with all others they crashed
-# once, the cause was not found; in two processes on a busy machine its answers came too late for
-# some. The others in one process for each core, with one thread each.
+# In one process for each core, with one thread each. The studio's tests by themselves: together
+# with all others they crashed once, the cause was not found.
 test: $(VENV)/.all
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --durations=60 \
 		--ignore-glob='*/test_studio*'
-	$(BIN)/python -m pytest --durations=30 tests/test_studio*.py
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=30 tests/test_studio*.py
 
 check: $(VENV)/.all
 	$(BIN)/ruff format --check .
