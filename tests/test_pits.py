@@ -113,6 +113,26 @@ def test_the_birth_of_a_pit_that_is_there_from_the_first_frame_is_unknown() -> N
     assert summary["born_s"].isna().all()
 
 
+def test_what_is_seen_now_and_then_is_no_pit() -> None:
+    last = FRAMES - 1
+    grows = {last - 6: 5.0, last - 5: 20.0, last - 1: 60.0}
+    for seen_in, pits in (
+        ((last - 6, last - 1), 0),  # particles that came to one place
+        ((last - 1, last), 1),
+        ((last - 6, last - 5, last - 1), 0),
+    ):
+        areas = dict(zip(seen_in, sorted(grows.values())[-len(seen_in) :], strict=True))
+        hole = (50.0, 60.0, lambda t, areas=areas: areas.get(round(t), 0.0))
+        _, summary = follow_pits(openings(hole), frames())
+        assert len(summary) == pits
+    # Where most frames are gaps, two of two are enough.
+    gaps = tuple(range(last - 5, last - 1))
+    hole = (50.0, 60.0, lambda t: {last - 6: 20.0, last - 1: 60.0, last: 75.0}.get(round(t), 0.0))
+    table = frames(gaps=gaps)
+    _, summary = follow_pits(openings(hole, table=table), table)
+    assert len(summary) == 1
+
+
 def test_gaps_are_no_frames() -> None:
     table = frames(gaps=(9, 10, 11))
     pits, summary = follow_pits(openings((50, 60, law(4.5)), table=table), table)

@@ -45,6 +45,7 @@ def find_growing(
     wide = rows[rows["area_px"] >= RESOLVED_PX]
     usual = _usual_depth(wide)
     stays = _stays(rows, into, timeline)
+    usable = timeline.number[timeline.shown]
     for name, part in rows.groupby("spot", sort=False):
         spot = int(str(name))
         area = part["area"].to_numpy(np.float64)
@@ -60,9 +61,13 @@ def find_growing(
         if area.max() < least_area_px:
             continue
         if len(area) < FEWEST:
-            # Few areas: each larger than the one before, and darker than particles are.
+            # Few areas: each larger than the one before, darker than particles are, and seen in
+            # half of the frames: particles that come to one place look like growth, with gaps.
             dark = float(part["depth"].max()) >= 0.75
-            grows[spot] = dark and bool((np.diff(area) > 0.1 * area[:-1]).all())
+            until = frame[-1] if into[spot] >= 0 else timeline.number[-1]
+            could = ((usable >= frame[0]) & (usable <= until)).sum()
+            lasts = 2 * len(area) >= could
+            grows[spot] = dark and lasts and bool((np.diff(area) > 0.1 * area[:-1]).all())
             continue
         grows[spot] = _follows_a_law(frame, area, timeline)
     # What takes others in grows by jumps; together with them it need not.
