@@ -113,23 +113,23 @@ def test_the_birth_of_a_pit_that_is_there_from_the_first_frame_is_unknown() -> N
     assert summary["born_s"].isna().all()
 
 
+def at_times(areas: dict[int, float]) -> Area:
+    return lambda t: areas.get(round(t), 0.0)
+
+
 def test_what_is_seen_now_and_then_is_no_pit() -> None:
     last = FRAMES - 1
-    grows = {last - 6: 5.0, last - 5: 20.0, last - 1: 60.0}
-    for seen_in, pits in (
-        ((last - 6, last - 1), 0),  # particles that came to one place
-        ((last - 1, last), 1),
-        ((last - 6, last - 5, last - 1), 0),
+    for areas, pits in (
+        ({last - 6: 20.0, last - 1: 60.0}, 0),  # particles that came to one place
+        ({last - 6: 5.0, last - 5: 20.0, last - 1: 60.0}, 0),
+        ({last - 1: 20.0, last: 60.0}, 1),
     ):
-        areas = dict(zip(seen_in, sorted(grows.values())[-len(seen_in) :], strict=True))
-        hole = (50.0, 60.0, lambda t, areas=areas: areas.get(round(t), 0.0))
-        _, summary = follow_pits(openings(hole), frames())
+        _, summary = follow_pits(openings((50, 60, at_times(areas))), frames())
         assert len(summary) == pits
-    # Where most frames are gaps, two of two are enough.
-    gaps = tuple(range(last - 5, last - 1))
-    hole = (50.0, 60.0, lambda t: {last - 6: 20.0, last - 1: 60.0, last: 75.0}.get(round(t), 0.0))
-    table = frames(gaps=gaps)
-    _, summary = follow_pits(openings(hole, table=table), table)
+    # Gaps cannot show it.
+    table = frames(gaps=tuple(range(last - 5, last - 1)))
+    areas = {last - 6: 20.0, last - 1: 60.0, last: 75.0}
+    _, summary = follow_pits(openings((50, 60, at_times(areas)), table=table), table)
     assert len(summary) == 1
 
 
