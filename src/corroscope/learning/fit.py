@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import lightning
 import numpy as np
@@ -359,8 +359,19 @@ def _tamed() -> Iterator[None]:
             signal.signal(signal.SIGINT, interrupt)
 
 
-def precision_of(accelerator: str) -> Any:
-    """Mixed precision where the machine has units for it; elsewhere it is slower, not faster."""
+def precision_of(accelerator: str) -> Literal["bf16-mixed", "16-mixed", "32-true"]:
+    """Mixed precision where the machine has units for it; elsewhere it is slower, not faster.
+
+    Parameters
+    ----------
+    accelerator
+        As Lightning names it: ``"auto"``, ``"cpu"``, ``"gpu"`` or ``"cuda"``.
+
+    Returns
+    -------
+    str
+        As Lightning names it: ``"bf16-mixed"``, ``"16-mixed"`` or ``"32-true"``.
+    """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
     capabilities = torch.cpu.get_capabilities()
