@@ -441,6 +441,7 @@ def test_p_that_finds_nothing_says_so_and_stores_nothing(
 ) -> None:
     with opened(browser, served.link, checked=False) as page:
         hands = Hands(page)
+        hands.shows(0)  # before, nobody listens to keys
         open_next(hands, "b.png")
         take(hands, SECOND)
         open_next(hands, "c.png")

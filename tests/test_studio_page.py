@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from browsers import chromium, keep_screenshot, opened
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from scipy import ndimage
 from studios import Served, studio
 
@@ -181,6 +181,25 @@ def test_a_session_by_mouse(
     assert sorted(each["area"] for each in coco["annotations"]) == larger
 
 
+def test_what_is_typed_before_the_usual_settings_come_stays(
+    browser: Browser, served: Served
+) -> None:
+    waiting: list[Route] = []
+    with opened(browser, served.link) as page:
+        page.route("**/api/training/settings", lambda route: waiting.append(route))
+        until_saved(page, 0)
+        page.get_by_role("tab", name="Train").click()
+        typed = {"Epochs": "1", "Folds": "3"}
+        for label, value in typed.items():
+            page.get_by_label(label, exact=True).fill(value)
+        while not waiting:
+            page.wait_for_timeout(20)
+        waiting.pop().continue_()
+        expect(page.get_by_label("Steps per epoch", exact=True)).not_to_have_value("")
+        for label, value in typed.items():
+            expect(page.get_by_label(label, exact=True)).to_have_value(value)
+
+
 def test_a_particle_is_stepped_through_while_the_button_is_held(
     browser: Browser, folder: Path, real_folder: Path, served: Served
 ) -> None:
@@ -301,6 +320,8 @@ def test_a_session_by_keyboard_alone(
         tab_to(page, "[role=tab][aria-selected=true]")
         while not page.locator("#tab-train[aria-selected=true]").count():
             page.keyboard.press("ArrowRight")
+        # What is usual is shown first; between selecting and typing it would be added to.
+        expect(page.get_by_label("Epochs", exact=True)).not_to_have_value("")
         for label, value in (("Epochs", "1"), ("Steps per epoch", "2"), ("Folds", "2")):
             page.keyboard.press("Tab")
             expect(page.get_by_label(label, exact=True)).to_be_focused()

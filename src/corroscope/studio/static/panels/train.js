@@ -118,8 +118,9 @@ export class Train {
 
   #offer(settings) {
     const usual = Object.fromEntries(settings.map((one) => [one.name, one.usual]));
-    for (const [name] of FIELDS) this.fields[name].value = usual[name];
-    this.#folds = Number(usual.folds);
+    if (this.fields.folds.value === "") this.#folds = Number(usual.folds);
+    // Who types faster than settings come keeps what was typed.
+    for (const [name] of FIELDS) this.fields[name].value ||= usual[name];
     this.every.replaceChildren(...settings.flatMap(({ name, usual: value, about, allowed }) => [
       element("dt", {}, element("code", {}, `${name}=${value}`)),
       element("dd", {}, allowed ? `${about} (${allowed})` : about),
