@@ -1,5 +1,6 @@
 """Nobody but the studio's own page is served: hostile requests, one by one."""
 
+import contextlib
 import json
 import os
 import socket
@@ -394,14 +395,23 @@ def test_the_very_file_that_is_read_is_not_vast(
         assert "megapixels" in served.get(_image(served)).content["error"]
 
 
+def lasting_port() -> int:
+    """A free port below those that are given to whoever asks for any, be it another process."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
 def test_a_cookie_is_good_for_one_folder_and_one_port(tmp_path: Path) -> None:
     cookies = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         images_in(tmp_path / name)
-    with studio(tmp_path / "one") as first:
+    port = lasting_port()
+    with studio(tmp_path / "one", port=port) as first:
         cookies.append(first.cookie())
-        port = first.port
     with studio(tmp_path / "one") as elsewhere:
         value = elsewhere.cookie().split("=")[1]
         cookies.append(f"corroscope-{port}={value}")
