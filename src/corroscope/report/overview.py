@@ -160,8 +160,8 @@ def _draw_sizes(axes: Axes, shown: Overview) -> None:
     areas = shown.found["area_px"]
     if shown.truth is not None:
         areas = pd.concat([areas, shown.truth["area_px"]])
-    # At least from 5 to 500 px², so that pages can be compared; further where need be.
     lengths = Lengths(shown.pixel_size_um)
+    # At least from 5 to 500 px², so that pages can be compared; further where need be.
     edges = lengths.area(np.geomspace(min([5, *areas]), max([500, *areas]) + 1, 24)).tolist()
     axes.hist(
         lengths.area(shown.found["area_px"]), edges, color="tab:red", alpha=0.5, label="found"
