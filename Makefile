@@ -53,7 +53,7 @@ pretraining: $(VENV)/.all
 bundle: $(VENV)/.all
 	rm -rf build/bundle
 	$(BIN)/corroscope train $(DATASET) --out build/bundle --cross-validate \
-		--name reference-2 --source "$(SOURCE)"
+		--name reference-3 --source "$(SOURCE)"
 	cp build/bundle/train1/bundle/* src/corroscope/segmentation/shipped/
 
 # The click network, from nothing, and what one click is worth on surface that it has not seen.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corroscope.learning.clusters import clusters_of
-from corroscope.learning.judge import Judged, near_objects, nested_counts
+from corroscope.learning.judge import Judged, near_objects
 from corroscope.outputs import output_folder, write_json
 from corroscope.scoring.bootstrap import difference_intervals, intervals
 from corroscope.scoring.calibration import Reliability, expected_calibration_error
@@ -54,14 +54,14 @@ class Record(NamedTuple):
 
 def judged_record(
     judged: Judged,
+    counts: Sequence[Counts],
     shared: NDArray[np.bool_],
     settings: Mapping[str, Any],
     processor_min: float | None,
     parameters: float,
 ) -> Record:
-    """Judge a row on patches that its networks have not seen, thresholds of other surface."""
+    """What is kept of what a row's networks found on patches that they have not seen."""
     names = [patch.name for patch in judged.patches]
-    counts = nested_counts(judged, shared)
     labels = clusters_of(shared).labels.tolist()
     return Record(
         settings,
@@ -129,7 +129,7 @@ def file_name(row: str) -> str:
 def table(records: Mapping[str, Record], baseline: str, *, alike: bool) -> str:
     """Rows in Markdown, with paired differences from one of them, where that is there.
 
-    Where ``alike``, from that one judged in the same way: eight ways, rescored or both.
+    Where ``alike``, from that one judged in the same way.
     """
     heads = [*SHOWN.values(), "ECE near",
              *(f"{what} − {baseline}'s" for what in PAIRED.values()), "cost, min",
@@ -157,7 +157,7 @@ def table(records: Mapping[str, Record], baseline: str, *, alike: bool) -> str:
 
 def how_judged(name: str) -> str:
     """The part of a row's name that says how its networks were judged."""
-    ends = (", eight ways, rescored", ", eight ways", ", rescored")
+    ends = (", eight ways, rescored", ", eight ways, told", ", eight ways", ", rescored", ", told")
     return next((end for end in ends if name.endswith(end)), "")
 
 

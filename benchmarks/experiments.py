@@ -1,12 +1,13 @@
 """Ideas of how to recognise particles better, each against what ships, on folds of surface.
 
     python benchmarks/experiments.py DATASET --out build/experiments --rows NAME [NAME …]
-    python benchmarks/experiments.py DATASET --out DIR --run build/bundle/train1 --name reference-2
-    python benchmarks/experiments.py DATASET --out DIR --mean reference-2 other --name both
+    python benchmarks/experiments.py DATASET --out DIR --run build/bundle/train1 --name reference-3
+    python benchmarks/experiments.py DATASET --out DIR --mean reference-3 other --name both
     python benchmarks/experiments.py --table [--against ROW]
 
 Every row is judged on surface that its networks have not seen, in one way of lying or eight, at a
-threshold and smallest area chosen on other surface or judged once more. Networks of folds are kept
+threshold and smallest area chosen on other surface, judged once more, or with candidates told
+rightly by the annotation. Networks of folds are kept
 in the folder: a row that is there is not trained again, one that was killed is gone on with. What
 is counted is kept beside this script (`experiment_records.py`), so that the table can be made anew
 without training; `docs/experiments.md` says what was learnt from it.
@@ -17,6 +18,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -41,11 +43,12 @@ from corroscope.frames.contrast import relative_contrast
 from corroscope.learning.crops import CONTRAST_SCALE, contrasts
 from corroscope.learning.dataset import Patch, dataset_hash, read_dataset
 from corroscope.learning.fit import fit
-from corroscope.learning.judge import Judged
+from corroscope.learning.judge import Judged, nested_counts
 from corroscope.learning.networks import geometry
 from corroscope.learning.settings import TrainSettings, make_settings
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import output_folder, read_manifest, write_json
+from corroscope.scoring.counts import Counts, count
 from corroscope.segmentation.bundle import load_bundle
 from corroscope.segmentation.inputs import network_input
 from corroscope.segmentation.segmenter import Segmenter
@@ -58,8 +61,10 @@ Fitted = tuple["Predict", int]
 """What predicts, and its size."""
 
 FOLDS: Final = 5
-SHIPPED: Final = "reference-2"
+SHIPPED: Final = "reference-3"
 """What ideas are added to: the defaults of `TrainSettings`."""
+RESCORED: Final = ", rescored"
+TOLD: Final = ", told"
 FEW: Final = 9
 """Tells the draw of which patches are learnt from, where not all are."""
 
@@ -174,42 +179,46 @@ def judge_kept(
     out: Path,
     processor_min: float | None = None,
 ) -> dict[str, Record]:
-    """Judge maps that are kept in four ways: in one or eight, at a point or rescored."""
-    records = {}
-    for turned, ways in ((False, ""), (True, ", eight ways")):
-        maps = probabilities(runs, turned, out)
-        for rescored, how in ((False, ""), (True, ", rescored")):
-            records[name + ways + how] = judge_maps(
-                maps, patches, settings, processor_min, parameters, rescored=rescored
-            )
-    return records
-
-
-def judge_maps(
-    maps: Maps,
-    patches: Sequence[Patch],
-    settings: Mapping[str, Any],
-    processor_min: float | None,
-    parameters: float,
-    *,
-    rescored: bool = False,
-) -> Record:
-    """Judge what the networks of all folds say of patches that they have not learnt from.
-
-    Where ``rescored``, candidates are judged once more where that was worth something on the
-    others, as in `corroscope train`.
-    """
+    """Judge maps that are kept: in one way of lying or eight, each as in `found_in_ways`."""
     shared = shared_surface(patches)
     splits = surface_folds(shared, FOLDS)
     order = [i for _, judged in splits for i in judged]
     folds = [fold for fold, (_, judged) in enumerate(splits) for _ in judged]
-    contrasts = None
-    if rescored:
-        sigma_px = make_settings(dict(settings)).background_sigma_px
-        contrasts = [relative_contrast(patches[i].frame, sigma_px) for i in order]
-    judged = Judged([patches[i] for i in order], [maps[i] for i in order], folds, contrasts)
     among = shared[np.ix_(order, order)]
-    return judged_record(judged, among, settings, processor_min, parameters)
+    sigma_px = make_settings(dict(settings)).background_sigma_px
+    inside = [patches[i] for i in order]
+    contrasts = [relative_contrast(patch.frame, sigma_px) for patch in inside]
+    records = {}
+    for turned, ways in ((False, ""), (True, ", eight ways")):
+        maps = probabilities(runs, turned, out)
+        judged = Judged(inside, [maps[i] for i in order], folds, contrasts)
+        for how, counts in found_in_ways(judged, among).items():
+            records[name + ways + how] = judged_record(
+                judged, counts, among, settings, processor_min, parameters
+            )
+    return records
+
+
+def found_in_ways(judged: Judged, shared: NDArray[np.bool_]) -> dict[str, list[Counts]]:
+    """What is found on each patch: at an operating point, rescored as in `corroscope train`, told.
+
+    Told: candidates are found as for being rescored, but then it is known which of them match an
+    annotated particle. It bounds what better rescoring could win.
+    """
+    assert judged.looks is not None
+    told = [
+        count(
+            np.append(False, look.right)[look.candidates.labels],
+            look.patch.mask,
+            look.patch.ignored,
+        )
+        for look in judged.looks
+    ]
+    return {
+        "": nested_counts(replace(judged, contrasts=None), shared),
+        RESCORED: nested_counts(judged, shared),
+        TOLD: told,
+    }
 
 
 def one_fold(name: str, fold: int, patches: Sequence[Patch], out: Path, epochs: int | None) -> None:

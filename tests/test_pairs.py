@@ -1,5 +1,6 @@
 """Frames with a reference: pseudo-pairs, pairs that were really taken, what a network is shown."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -523,6 +524,43 @@ def test_a_point_with_a_reference_is_chosen_by_pairs_of_other_surface(
     assert point in (nested[1], nested[2])
     free = compared_points(both, lambda *_: False, networks, 25.0, seed=0)[1]
     assert free == {1: point, 2: point}
+
+
+def test_of_points_with_a_reference_that_are_as_good_the_one_with_the_true_number_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That is told by synthetic pairs: in real ones, annotators may have left some out."""
+
+    class Sure:
+        def probability(
+            self, contrast: NDArray[np.float32], reference: NDArray[np.float32]
+        ) -> NDArray[np.float32]:
+            sure = np.select([contrast < -0.3, contrast < -0.1], [0.95, 0.42], 0.0)
+            return sure.astype(np.float32)
+
+    def particles(faint: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        contrast = np.zeros((180, 180), np.float32)
+        corners = itertools.product(range(4, 175, 8), repeat=2)
+        for number, (y, x) in enumerate(corners):
+            contrast[y : y + 3, x : x + 3] = -0.2 if number < faint else -0.4
+        return contrast, contrast < 0
+
+    def pair(name: str, faint: int, *, marked: bool) -> Paired:
+        contrast, all_of_them = particles(faint)
+        annotated = all_of_them if marked else contrast < -0.3
+        nowhere = np.zeros_like(annotated)
+        reference = np.zeros_like(contrast)
+        return Paired(name, "a", contrast, reference, ~nowhere, annotated, annotated, nowhere)
+
+    monkeypatch.setattr(compared, "synthetic_pairs", lambda *_: [pair("synthetic", 1, marked=True)])
+    networks: Any = {1: Sure()}
+    real = [(pair("real", 3, marked=False), 1)]
+    point, _ = compared_points(real, lambda *_: False, networks, 25.0, seed=0)
+    assert point.threshold <= 0.4
+    assert point.peak <= 0.42
+    monkeypatch.setattr(compared, "synthetic_pairs", lambda *_: [])
+    point, _ = compared_points(real, lambda *_: False, networks, 25.0, seed=0)
+    assert max(point.threshold, point.peak) > 0.42
 
 
 def test_synthetic_pairs_have_a_say_and_are_of_no_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,8 +47,9 @@ def compared_points(
     """Choose operating points for frames with a reference, by what has arrived since it.
 
     Real pairs are few, and what annotators left out counts as found wrongly in them; synthetic
-    pairs are complete, but not real. Both have a say, through pooled counts; how many are found has
-    none, since of real pairs nobody knows how many there are.
+    pairs are complete, but not real. Both have a say, through pooled counts. Of points that are
+    nearly as good as the best, that one is taken at which as many are found in synthetic pairs as
+    there are: of real pairs nobody knows how many.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def compared_points(
     Returns
     -------
     point : OperatingPoint
-        With the highest sum of Dice and particle F1 on all pairs.
+        As `corroscope.learning.operating_points.best_point` chooses it, on all pairs.
     nested : dict of int to OperatingPoint
         For each fold the same, without pairs that share surface with it.
     """
@@ -82,10 +83,10 @@ def compared_points(
             if not near(pair, other):
                 numbers.append(number)
     nested = {
-        fold: best_point([*always, *(real[i] for i in numbers)], nearly=0)
+        fold: best_point([*always, *(real[i] for i in numbers)], complete=always)
         for fold, numbers in allowed.items()
     }
-    return best_point([*always, *real], nearly=0), nested
+    return best_point([*always, *real], complete=always), nested
 
 
 def _counted(pair: Paired, segmenter: Segmenter) -> list[list[Counts]]:

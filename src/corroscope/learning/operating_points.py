@@ -125,7 +125,9 @@ def _counts_of_patch(patch: Patch, probability: NDArray[np.float32]) -> list[Cou
     return counts
 
 
-def best_point(counts: Sequence[Sequence[Counts]], nearly: float = NEARLY) -> OperatingPoint:
+def best_point(
+    counts: Sequence[Sequence[Counts]], complete: Sequence[Sequence[Counts]] | None = None
+) -> OperatingPoint:
     """Choose one of `POINTS` with a high sum of Dice and particle F1, and at which counts agree.
 
     Near its highest value the sum hardly changes, while the number of particles does: of all
@@ -135,8 +137,8 @@ def best_point(counts: Sequence[Sequence[Counts]], nearly: float = NEARLY) -> Op
     ----------
     counts
         For each patch its counts at each of `POINTS`, as from `counts_at_points`.
-    nearly
-        How far below the highest sum that may be.
+    complete
+        Those of them by which is told whether counts agree; by default all.
 
     Returns
     -------
@@ -151,17 +153,22 @@ def best_point(counts: Sequence[Sequence[Counts]], nearly: float = NEARLY) -> Op
     >>> best_point([[many] * 9 + [alike] * (len(POINTS) - 9)]) == POINTS[9]
     True
     """
-    pooled = [
-        sum((at_points[number] for at_points in counts), Counts()) for number in range(len(POINTS))
-    ]
+    pooled = _pooled(counts)
+    numbered = pooled if complete is None else _pooled(complete)
     sums = [dice_and_f1(each) for each in pooled]
-    good = max(sums) - nearly
+    good = max(sums) - NEARLY
     _, _, number = min(
-        (abs(float(np.nan_to_num(score(each, "count_bias")))), -value, number)
-        for number, (each, value) in enumerate(zip(pooled, sums, strict=True))
+        (abs(float(np.nan_to_num(score(numbered[number], "count_bias")))), -value, number)
+        for number, value in enumerate(sums)
         if value >= good
     )
     return POINTS[number]
+
+
+def _pooled(counts: Sequence[Sequence[Counts]]) -> list[Counts]:
+    return [
+        sum((at_points[number] for at_points in counts), Counts()) for number in range(len(POINTS))
+    ]
 
 
 def dice_and_f1(counts: Counts) -> float:

@@ -41,12 +41,12 @@ class Pairing(BaseModel):
     alone: Probability = Field(
         0.4, description="share of crops without a reference; 1: a network that never sees one"
     )
-    synthetic: Probability = Field(0.2, description="share of crops of synthetic runs")
+    synthetic: Probability = Field(0.3, description="share of crops of synthetic runs")
     paired: Probability = Field(
         0.15, description="share of crops of patches that show one surface at two times"
     )
     first_unseen: Probability = Field(
-        0.5, description="share of crops of synthetic runs whose reference is not shown"
+        0.33, description="share of crops of synthetic runs whose reference is not shown"
     )
     runs: int = Field(250, ge=1, le=100_000, description="synthetic runs that pairs are taken of")
     healed: Probability = Field(0.7, description="share of particles that the reference lacks")

@@ -96,7 +96,7 @@ def render_model_card(card: Card) -> str:
     --------
     >>> from corroscope.segmentation.bundle import load_bundle
     >>> render_model_card(load_bundle().card).splitlines()[0]
-    '# Model card: reference-2'
+    '# Model card: reference-3'
     """
     sees = card.receptive_field_px
     sight = "one at a time" if card.channels == 1 else "alone or compared with a reference"
