@@ -178,9 +178,10 @@ def test_no_particle_at_all() -> None:
 
 
 def test_too_small_ones_are_told_of() -> None:
-    corrected = correct_counts(read_efficiency()[0], [3.0, 9.0])
+    smallest = Segmenter().operating_point.min_area_px
+    corrected = correct_counts(read_efficiency()[0], [smallest - 1.0, smallest + 2.0])
     assert corrected.total.found == 1
-    assert "1 particles below 7 px²" in corrected.remarks[-1]
+    assert f"1 particles below {smallest} px²" in corrected.remarks[-1]
 
 
 def test_frames_must_be_some() -> None:
@@ -194,7 +195,7 @@ def test_the_shipped_table_is_of_the_shipped_bundle() -> None:
     assert "synthetic runs" in efficiency.source
     remark = operating_point_remark(settings, Segmenter(min_area_px=9))
     assert remark is not None
-    assert "smallest area 7, not 9" in remark
+    assert f"smallest area {settings['min_area_px']}, not 9" in remark
     remark = operating_point_remark(settings, Segmenter(peak=0.97))
     assert remark is not None
     assert f"peak {settings['peak']}, not 0.97" in remark
@@ -205,10 +206,10 @@ def test_an_evaluation_that_took_a_second_look_corrects_no_run() -> None:
     remark = operating_point_remark(settings | {"rescored": True}, Segmenter())
     assert remark is not None
     point = Segmenter().operating_point
-    assert (
-        f"evaluate with --threshold {point.threshold:g} --peak {point.peak:g} --min-area 7)."
-        in remark
+    options = (
+        f"--threshold {point.threshold:g} --peak {point.peak:g} --min-area {point.min_area_px}"
     )
+    assert f"(evaluate with {options})." in remark
 
 
 def evaluation(folder: Path) -> Path:
