@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
@@ -22,7 +23,7 @@ from corroscope.frames.resampling import aligned_reference
 from corroscope.learning.compared import compared_points, predict_compared
 from corroscope.learning.dataset import Patch, read_dataset
 from corroscope.learning.judge import Choice, Judged, nested_choices, nested_counts
-from corroscope.learning.judge_pairs import PairCounts, count_pair
+from corroscope.learning.judge_pairs import PairCounts, count_pair, found_since
 from corroscope.learning.pairs import Paired, surface_pairs
 from corroscope.learning.surfaces import shared_surface, surface_folds
 from corroscope.outputs import read_manifest
@@ -37,6 +38,7 @@ from corroscope.synthesis.settings import make_synth_settings
 
 THRESHOLDS = (0.25, 0.3, 0.35)
 SMALLEST_PX = 7
+SHOWN_PX, ENLARGED, COLUMNS = 48, 4, 3
 CROWDED = {"frames": 13, "height_px": 512, "width_px": 512, "interval_s": 2.5}
 
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("run", type=Path, help="a cross-validated training that compares")
     parser.add_argument("--before", type=Path, help="one that sees single frames, to compare")
+    parser.add_argument("--draw", type=Path, help="PNG of what is found with a reference, unmarked")
     chosen = parser.parse_args()
     patches = read_dataset(chosen.dataset)
     shared = shared_surface(patches)
@@ -72,6 +75,13 @@ def main() -> None:
         seed = read_manifest(chosen.run)["settings"]["seed"]
         _, points = compared_points(pairs(), near, segmenters, sigma_px, seed)
     print_pairs(patches, pairs(), segmenters, choices, points)
+    if chosen.draw:
+        whole = (
+            (pair, fold)
+            for pair, fold in pairs()
+            if pair.contrast.shape == patches[index[pair.later]].shape
+        )
+        draw_unmarked(whole, segmenters, points, chosen.draw)
     print("Crowded synthetic runs of 512×512 px, networks of the folds; IoU ≥ 0.3")
     print_synthetic(segmenters, choices, points, CROWDED, range(9000, 9010))
     print("Synthetic runs as made by default, 1024×1024 px, the bundle itself; IoU ≥ 0.3")
@@ -167,6 +177,48 @@ def print_pairs(
             f"    found with the reference: {c.found}, had arrived "
             f"{share(c.arrived_compared, c.found)}, F1 {f1:.3f}"
         )
+
+
+def draw_unmarked(
+    pairs: Iterable[tuple[Paired, int]],
+    segmenters: dict[int, Segmenter],
+    points: dict[int, OperatingPoint],
+    out: Path,
+) -> None:
+    """Draw what was found with the reference but not marked: earlier, later, and its outline.
+
+    What is found is red, what was marked in the later patch is green.
+    """
+    rows = []
+    for pair, fold in pairs:
+        labels = find_particles(predict_compared(pair, segmenters[fold]), *points[fold])
+        for outline in found_since(pair, labels):
+            if (outline & pair.arrived).any():
+                continue
+            corner = [
+                int(np.clip(np.mean(at) - SHOWN_PX / 2, 0, length - SHOWN_PX))
+                for at, length in zip(np.nonzero(outline), outline.shape, strict=True)
+            ]
+            place = np.s_[corner[0] : corner[0] + SHOWN_PX, corner[1] : corner[1] + SHOWN_PX]
+            earlier, later = shown(pair.reference[place]), shown(pair.contrast[place])
+            outlined = later.copy()
+            for mask, colour in ((pair.annotated, (0, 160, 0)), (outline, (0, 0, 255))):
+                enlarged = mask[place].repeat(ENLARGED, 0).repeat(ENLARGED, 1).astype(np.uint8)
+                rims, _ = cv2.findContours(enlarged, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+                cv2.drawContours(outlined, rims, -1, colour, 1)
+            rows.append(np.hstack([earlier, later, outlined]))
+    blank = np.full_like(rows[0], 255)
+    rows += [blank] * (-len(rows) % COLUMNS)
+    sheet = [np.hstack(rows[i : i + COLUMNS]) for i in range(0, len(rows), COLUMNS)]
+    cv2.imwrite(str(out), np.vstack(sheet))
+
+
+def shown(contrast: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Contrast as a grey picture with three channels, enlarged; outside the reference black."""
+    grey = np.clip((np.nan_to_num(contrast, nan=-1) + 0.5) * 350, 0, 255).astype(np.uint8)
+    return np.asarray(
+        cv2.cvtColor(grey.repeat(ENLARGED, 0).repeat(ENLARGED, 1), cv2.COLOR_GRAY2BGR)
+    )
 
 
 def share(part: int, whole: int) -> str:

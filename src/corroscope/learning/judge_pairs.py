@@ -90,21 +90,9 @@ def count_pair(pair: Paired, alone: NDArray[np.int32], compared: NDArray[np.int3
         for outline in _components(pair.contrast <= DARK_BLOB)
         if least <= outline.sum() <= most and old(outline)
     ]
-    arrived = [
-        outline
-        for outline in _components(pair.arrived)
-        if pair.covered[outline].all() and not _cut_by_border(outline)
-    ]
+    arrived = _whole(pair)
     hits = [(_hit(outline, alone), _hit(outline, compared)) for outline in arrived]
-    # What is found of a particle that the border cuts need not reach the border itself.
-    left_out = pair.doubtful | ~pair.covered | pair.arrived
-    for outline in arrived:
-        left_out[outline] = False
-    found = [
-        outline
-        for outline in _outlines(compared)
-        if not left_out[outline].any() and not _cut_by_border(outline)
-    ]
+    found = found_since(pair, compared)
     return PairCounts(
         pairs=1,
         specks=len(specks),
@@ -117,6 +105,42 @@ def count_pair(pair: Paired, alone: NDArray[np.int32], compared: NDArray[np.int3
         lost=sum(before and not after for before, after in hits),
         found=len(found),
     )
+
+
+def found_since(pair: Paired, compared: NDArray[np.int32]) -> list[NDArray[np.bool_]]:
+    """What was found with the reference and is judged: rightly or not.
+
+    Parameters
+    ----------
+    pair
+        Frame and reference.
+    compared
+        ``(height, width)``, labels of what was found.
+
+    Returns
+    -------
+    list of ndarray of bool
+        ``(height, width)`` for each: where it is. What the border cuts, or touches something of
+        which nobody knows, or a particle that is left out, is not among them.
+    """
+    # What is found of a particle that the border cuts need not reach the border itself.
+    left_out = pair.doubtful | ~pair.covered | pair.arrived
+    for outline in _whole(pair):
+        left_out[outline] = False
+    return [
+        outline
+        for outline in _outlines(compared)
+        if not left_out[outline].any() and not _cut_by_border(outline)
+    ]
+
+
+def _whole(pair: Paired) -> list[NDArray[np.bool_]]:
+    """Particles that have arrived, but for those that the border or the reference's end cuts."""
+    return [
+        outline
+        for outline in _components(pair.arrived)
+        if pair.covered[outline].all() and not _cut_by_border(outline)
+    ]
 
 
 def _components(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
