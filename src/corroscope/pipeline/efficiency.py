@@ -73,7 +73,7 @@ def operating_point_remark(settings: dict[str, Any], segmenter: Segmenter) -> st
     --------
     >>> _, settings = read_efficiency()
     >>> operating_point_remark(settings, Segmenter(min_area_px=9))
-    'Counts are not corrected: the efficiency was measured with smallest area 7, not 9.'
+    'Counts are not corrected: the efficiency was measured with smallest area 5, not 9.'
     """
     used = {
         "network_sha256": segmenter.bundle.card.network_sha256,
