@@ -7,10 +7,10 @@
 
 Every row is judged on surface that its networks have not seen, in one way of lying or eight, at a
 threshold and smallest area chosen on other surface, judged once more, or with candidates told
-rightly by the annotation. Networks of folds are kept
-in the folder: a row that is there is not trained again, one that was killed is gone on with. What
-is counted is kept beside this script (`experiment_records.py`), so that the table can be made anew
-without training; `docs/experiments.md` says what was learnt from it.
+rightly by the annotation. Networks of folds are kept in the folder: a row that is there is not
+trained again, one that was killed is gone on with. What is counted is kept beside this script
+(`experiment_records.py`), so that the table can be made anew without training;
+`docs/experiments.md` says what was learnt from it.
 """
 
 import argparse

@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("run", type=Path, help="a cross-validated training that compares")
     parser.add_argument("--before", type=Path, help="one that sees single frames, to compare")
-    parser.add_argument("--draw", type=Path, help="PNG of what is found with a reference, unmarked")
+    parser.add_argument("--draw", type=Path, help="PNG of what is found and not marked as arrived")
     chosen = parser.parse_args()
     patches = read_dataset(chosen.dataset)
     shared = shared_surface(patches)
@@ -185,7 +185,7 @@ def draw_unmarked(
     points: dict[int, OperatingPoint],
     out: Path,
 ) -> None:
-    """Draw what was found with the reference but not marked: earlier, later, and its outline.
+    """Draw what was found with the reference, but not marked as arrived: earlier, later, outline.
 
     What is found is red, what was marked in the later patch is green.
     """
@@ -207,10 +207,14 @@ def draw_unmarked(
                 rims, _ = cv2.findContours(enlarged, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
                 cv2.drawContours(outlined, rims, -1, colour, 1)
             rows.append(np.hstack([earlier, later, outlined]))
+    if not rows:
+        print("Nothing was found that is not marked as arrived: no picture")
+        return
     blank = np.full_like(rows[0], 255)
     rows += [blank] * (-len(rows) % COLUMNS)
     sheet = [np.hstack(rows[i : i + COLUMNS]) for i in range(0, len(rows), COLUMNS)]
-    cv2.imwrite(str(out), np.vstack(sheet))
+    if not cv2.imwrite(str(out), np.vstack(sheet)):
+        raise SystemExit(f"{out}: could not be written")
 
 
 def shown(contrast: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -255,7 +259,7 @@ def print_synthetic(
             for threshold in THRESHOLDS:
                 at = OperatingPoint(threshold, SMALLEST_PX)
                 tried[f"from {threshold}"] = find_particles(compared, *at) > 0
-            # True particles that the bundle's smallest area leaves out: most are cut by the border.
+            # Without small true particles: most are cut by the border.
             large = find_particles(scene.mask.astype(np.float32), 0.5, SMALLEST_PX) > 0
             for name, found in tried.items():
                 sums[name] = sums.get(name, Counts()) + count(found, scene.mask)

@@ -555,7 +555,8 @@ def test_of_points_with_a_reference_that_are_as_good_the_one_with_the_true_numbe
     monkeypatch.setattr(compared, "synthetic_pairs", lambda *_: [pair("synthetic", 1, marked=True)])
     networks: Any = {1: Sure()}
     real = [(pair("real", 3, marked=False), 1)]
-    point, _ = compared_points(real, lambda *_: False, networks, 25.0, seed=0)
+    point, nested = compared_points(real, lambda *_: False, networks, 25.0, seed=0)
+    assert nested == {1: point}
     assert point.threshold <= 0.4
     assert point.peak <= 0.42
     monkeypatch.setattr(compared, "synthetic_pairs", lambda *_: [])
