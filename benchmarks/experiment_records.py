@@ -26,6 +26,9 @@ SHOWN: Final = {
     "dice": "Dice", "particle_f1_iou30": "F1, IoU ≥ 0.3", "particle_f1_3px": "F1, 3 px",
     "count_bias": "count bias",
 }  # fmt: skip
+EIGHT_WAYS: Final = ", eight ways"
+RESCORED: Final = ", rescored"
+TOLD: Final = ", told"
 PAIRED: Final = {"dice": "Dice", "particle_f1_iou30": "F1"}
 
 
@@ -157,8 +160,8 @@ def table(records: Mapping[str, Record], baseline: str, *, alike: bool) -> str:
 
 def how_judged(name: str) -> str:
     """The part of a row's name that says how its networks were judged."""
-    ends = (", eight ways, rescored", ", eight ways, told", ", eight ways", ", rescored", ", told")
-    return next((end for end in ends if name.endswith(end)), "")
+    how = next((end for end in (RESCORED, TOLD) if name.endswith(end)), "")
+    return EIGHT_WAYS + how if name.removesuffix(how).endswith(EIGHT_WAYS) else how
 
 
 def _changes(

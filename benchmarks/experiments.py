@@ -26,6 +26,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import torch
 from experiment_records import (
+    EIGHT_WAYS,
+    RESCORED,
+    TOLD,
     Record,
     file_name,
     judged_record,
@@ -63,8 +66,6 @@ Fitted = tuple["Predict", int]
 FOLDS: Final = 5
 SHIPPED: Final = "reference-3"
 """What ideas are added to: the defaults of `TrainSettings`."""
-RESCORED: Final = ", rescored"
-TOLD: Final = ", told"
 FEW: Final = 9
 """Tells the draw of which patches are learnt from, where not all are."""
 
@@ -189,7 +190,7 @@ def judge_kept(
     inside = [patches[i] for i in order]
     contrasts = [relative_contrast(patch.frame, sigma_px) for patch in inside]
     records = {}
-    for turned, ways in ((False, ""), (True, ", eight ways")):
+    for turned, ways in ((False, ""), (True, EIGHT_WAYS)):
         maps = probabilities(runs, turned, out)
         judged = Judged(inside, [maps[i] for i in order], folds, contrasts)
         for how, counts in found_in_ways(judged, among).items():
